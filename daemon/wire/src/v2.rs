@@ -1,0 +1,228 @@
+//! Version 2: commands as JSON text, sound as binary messages of little-endian 16-bit samples.
+//!
+//! The rules, in order of time:
+//! 1. The client asks for [`SUBPROTOCOL`] in the upgrade. A server that does not choose it speaks
+//!    version 1.
+//! 2. The server sends [`ServerMessage::Ready`] when its model is loaded. A client sends nothing
+//!    before that.
+//! 3. Each utterance is [`ClientMessage::Begin`], binary sound, [`ClientMessage::End`]. Utterances
+//!    follow each other without waiting for finals; their numbers rise.
+//! 4. Every utterance that has begun gets exactly one [`ServerMessage::Final`] or an
+//!    [`ServerMessage::Error`] that names it, in the order in which they began, unless the client
+//!    cancels it.
+//! 5. A client keeps at most [`ServerMessage::Ready::window_samples`] of sound unanswered by
+//!    finals, save that it may always finish the utterance it is in.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::v1::{message_type, to_json};
+use crate::{DecodeError, Segment, Strategy};
+
+/// What the client names in `Sec-WebSocket-Protocol`.
+pub const SUBPROTOCOL: &str = "wstream.v2";
+
+/// What a client sends as text. Sound goes as binary messages, see [`encode_sound`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ClientMessage {
+    /// An utterance begins; the binary messages that follow are its sound.
+    Begin(Begin),
+    /// Silence began at `sample`, but the utterance may go on: a server may decode the final now.
+    Pause {
+        /// Which utterance.
+        utterance: u64,
+        /// Samples from the utterance's start to where the silence began.
+        sample: u64,
+    },
+    /// Speech went on after a [`ClientMessage::Pause`].
+    Resume {
+        /// Which utterance.
+        utterance: u64,
+    },
+    /// The utterance is over and its sound complete; answer with a final.
+    End {
+        /// Which utterance.
+        utterance: u64,
+    },
+    /// The utterance's final is not wanted any more. No answer.
+    Cancel {
+        /// Which utterance.
+        utterance: u64,
+    },
+    /// Answered with [`ServerMessage::Pong`] of the same `id`, ahead of any decoding.
+    Ping {
+        /// Chosen by the client.
+        id: u64,
+    },
+}
+
+/// How an utterance is to be transcribed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Begin {
+    /// Chosen by the client; each is greater than the one before it on this connection.
+    pub utterance: u64,
+    /// The path names only the first value.
+    pub strategy: Strategy,
+    /// ISO 639-1 code, or `auto`, also when missing: let the model tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Words to expect; a server without use for them ignores them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vocabulary: Vec<String>,
+    /// The previous utterance's final, given again after a reconnect. Missing: what this connection
+    /// remembers counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// What the client has already shown as committed, after a reconnect: the final begins with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed: Option<Committed>,
+    /// This many of the samples that follow are not the utterance's but the end of the previous
+    /// one's, given again after a reconnect. All sample numbers count from behind them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub context_samples: u64,
+}
+
+/// Text that is never taken back, and the sound that it covers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// Ends at the end of a word.
+    pub text: String,
+    /// Samples from the utterance's start.
+    pub sample: u64,
+}
+
+/// What a server sends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerMessage {
+    /// The model is loaded; first message of every connection.
+    Ready {
+        /// 2.
+        protocol: u32,
+        /// The model's name, such as `tiny.en`.
+        model: String,
+        /// The server's version.
+        version: String,
+        /// Whether the model knows other languages than English.
+        multilingual: bool,
+        /// Most samples that may be unanswered by finals.
+        window_samples: u64,
+    },
+    /// The text so far.
+    Partial {
+        /// Which utterance.
+        utterance: u64,
+        /// Never taken back: grows, and the final begins with it.
+        committed: String,
+        /// May change; carries its own leading space.
+        tentative: String,
+        /// Samples from the utterance's start that this decode has heard.
+        sample: u64,
+        /// Milliseconds that decoding took.
+        processing_time_ms: f64,
+    },
+    /// The utterance's text.
+    Final(Final),
+    /// Something could not be done; with `utterance`, that one ends by it.
+    Error {
+        /// See [`codes`].
+        code: String,
+        /// A sentence: what was wrong.
+        message: String,
+        /// The utterance that ends without a final.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        utterance: Option<u64>,
+    },
+    /// Answer to a [`ClientMessage::Ping`].
+    Pong {
+        /// The ping's.
+        id: u64,
+    },
+}
+
+/// An utterance's text; perhaps empty, when nothing was said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Final {
+    /// Which utterance.
+    pub utterance: u64,
+    /// The words, without surrounding white space.
+    pub text: String,
+    /// Times from the utterance's start.
+    pub segments: Vec<Segment>,
+    /// ISO 639-1 code, given or detected.
+    pub language: String,
+    /// Samples from the utterance's start to where this final ends. Less than was sent when the
+    /// server cut a long utterance: the rest is the beginning of the next one.
+    pub sample: u64,
+    /// Milliseconds that decoding took.
+    pub processing_time_ms: f64,
+    /// Mean probability of the text's tokens, 0..1; 0 where there is no text.
+    pub confidence: f64,
+}
+
+/// Error codes of [`ServerMessage::Error`].
+pub mod codes {
+    /// The message could not be understood; the session goes on.
+    pub const BAD_MESSAGE: &str = "bad-message";
+    /// A message out of order, such as sound outside an utterance; the session goes on.
+    pub const PROTOCOL: &str = "protocol";
+    /// The language is not one that the model knows.
+    pub const BAD_LANGUAGE: &str = "bad-language";
+    /// Decoding failed.
+    pub const DECODE: &str = "decode";
+    /// More sound unanswered, or a longer utterance, than the server takes.
+    pub const LIMIT: &str = "limit";
+    /// The server is ending; connect again.
+    pub const GOING_AWAY: &str = "going-away";
+}
+
+/// Encodes samples as the payload of a binary message.
+pub fn encode_sound(samples: &[i16]) -> Vec<u8> {
+    samples.iter().flat_map(|s| s.to_le_bytes()).collect()
+}
+
+/// Decodes a binary message's payload.
+pub fn decode_sound(bytes: &[u8]) -> Result<Vec<i16>, DecodeError> {
+    let (samples, rest) = bytes.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(DecodeError::OddLength {
+            bytes: bytes.len(),
+            sample_bytes: 2,
+        });
+    }
+    Ok(samples.iter().map(|&b| i16::from_le_bytes(b)).collect())
+}
+
+/// Encodes a client's message.
+pub fn encode_client(message: &ClientMessage) -> String {
+    to_json(message)
+}
+
+/// Decodes a client's text message. Fields that it adds are ignored.
+pub fn decode_client(text: &str) -> Result<ClientMessage, DecodeError> {
+    decode(text, &["begin", "pause", "resume", "end", "cancel", "ping"])
+}
+
+/// Encodes a server's message.
+pub fn encode_server(message: &ServerMessage) -> String {
+    to_json(message)
+}
+
+/// Decodes a server's text message. Fields that it adds are ignored.
+pub fn decode_server(text: &str) -> Result<ServerMessage, DecodeError> {
+    decode(text, &["ready", "partial", "final", "error", "pong"])
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(text: &str, known: &[&str]) -> Result<T, DecodeError> {
+    let value: Value = serde_json::from_str(text).map_err(DecodeError::Json)?;
+    let name = message_type(&value)?;
+    if !known.contains(&name) {
+        return Err(DecodeError::UnknownType(name.to_owned()));
+    }
+    serde_json::from_value(value).map_err(DecodeError::Json)
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}

@@ -1,0 +1,109 @@
+//! Facts that the stages report to the daemon task's inbox.
+
+use std::time::Instant;
+
+use wstream_wire::{Segment, Strategy};
+
+use crate::fault::Fault;
+
+/// Most facts under way to the daemon; senders wait. The daemon only ever takes from it, so they
+/// never wait long.
+pub const EVENT_QUEUE: usize = 256;
+
+/// What has happened. Session and utterance numbers tell late facts from current ones.
+#[derive(Debug)]
+pub enum Event {
+    /// The source delivers, and its format is understood.
+    CaptureOpened {
+        /// Which session.
+        session: u64,
+        /// The microphone's name, for logs; empty for a feed.
+        name: String,
+    },
+    /// The source could not be opened. Nothing else follows for this session.
+    CaptureFailed {
+        /// Which session.
+        session: u64,
+        /// Why.
+        fault: Fault,
+    },
+    /// The source is closed and every utterance of the session handed over; no `Started` follows.
+    CaptureEnded {
+        /// Which session.
+        session: u64,
+        /// The fault that ended it, if it was not asked to stop and did not reach its end.
+        fault: Option<Fault>,
+    },
+    /// Speech began. Sent before the transcriber hears of the utterance.
+    Started {
+        /// Which utterance.
+        utterance: u64,
+        /// Which session.
+        session: u64,
+        /// Seconds of sound from the session's beginning to the utterance's first sample.
+        at_s: f64,
+    },
+    /// The endpoint is confirmed. Sent before the transcriber hears of it.
+    Ended {
+        /// Which utterance.
+        utterance: u64,
+        /// Which session.
+        session: u64,
+        /// Seconds of sound from the session's beginning to the utterance's last sample.
+        at_s: f64,
+        /// Seconds of sound in the utterance.
+        duration_s: f64,
+        /// When.
+        at: Instant,
+    },
+    /// Loudness of one frame. Sent only while the capture is told to watch it.
+    Level {
+        /// Root mean square, 0..1.
+        rms: f64,
+    },
+    /// The text so far.
+    Partial {
+        /// Which utterance.
+        utterance: u64,
+        /// Only grows.
+        committed: String,
+        /// May change; has its own leading space.
+        tentative: String,
+        /// Seconds of the utterance that were heard.
+        heard_s: f64,
+        /// As the server says.
+        processing_time_ms: f64,
+    },
+    /// An utterance's text.
+    Final(Transcript),
+    /// An utterance ends without text.
+    Failed {
+        /// Which utterance.
+        utterance: u64,
+        /// Why.
+        fault: Fault,
+    },
+    /// Something without an utterance, worth telling the user once.
+    Trouble(Fault),
+}
+
+/// An utterance's text with what is known of it.
+#[derive(Clone, Debug)]
+pub struct Transcript {
+    /// Which utterance.
+    pub utterance: u64,
+    /// Perhaps empty. Begins with everything that was committed.
+    pub text: String,
+    /// Times from the utterance's start; empty where the server tells none.
+    pub segments: Vec<Segment>,
+    /// ISO 639-1; empty where the server does not tell.
+    pub language: String,
+    /// As the server says.
+    pub processing_time_ms: f64,
+    /// 0..1; `None` where the server does not tell.
+    pub confidence: Option<f64>,
+    /// The strategy that was used.
+    pub strategy: Strategy,
+    /// `local`, or the remote's name.
+    pub backend: String,
+}

@@ -1,0 +1,15 @@
+//! The dictation daemon: microphone to utterances, utterances to a transcription server, text to
+//! the bus. `daemon/README.md` is the architecture; `main.rs` only connects.
+//!
+//! A library only so that tests and fuzz targets reach the parts; the contract is the bus.
+
+pub mod event;
+pub mod fault;
+pub mod speech;
+
+pub mod capture;
+pub mod endpoint;
+pub mod source;
+pub mod vad;
+
+pub mod transcriber;

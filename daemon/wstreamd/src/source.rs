@@ -1,0 +1,1 @@
+//! Where sound comes from: a microphone, or a descriptor that a client handed over.

@@ -1,0 +1,1 @@
+//! Whether a frame holds voice.

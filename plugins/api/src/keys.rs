@@ -1,0 +1,51 @@
+//! Keys of the `a{sv}` dictionaries, with the type of each value.
+//!
+//! Unknown keys in options are refused with `Error.BadOption`; receivers of details ignore keys
+//! that they do not know.
+
+/// Option, `s`: `prompt`, `context` or `hybrid`, for this session.
+pub const STRATEGY: &str = "strategy";
+/// Option, `s`: `local` or a configured remote's name, for this session.
+/// Also a detail of `Final`: which one answered.
+pub const BACKEND: &str = "backend";
+/// Option, `s`: an ISO 639-1 code or `auto`, for this session. Also a detail of `Final`.
+pub const LANGUAGE: &str = "language";
+
+/// `Feed` option, `s`: `auto` (WAV or FLAC, told by its first bytes; the default), `s16le` or
+/// `f32le`.
+pub const FORMAT: &str = "format";
+/// `Feed` option, `u`: samples per second of raw sound; required with `s16le` and `f32le`.
+pub const RATE: &str = "rate";
+/// `Feed` option, `u`: interleaved channels of raw sound; 1 unless given.
+pub const CHANNELS: &str = "channels";
+/// `Feed` option, `b`: take the sound at the speed at which it would be spoken instead of as fast
+/// as the engine takes it.
+pub const REALTIME: &str = "realtime";
+
+/// `Started` detail, `s`: `microphone` or `feed`.
+pub const SOURCE: &str = "source";
+/// `Started` and `Ended` detail, `d`: seconds from the session's beginning, in sound.
+pub const AT_S: &str = "at_s";
+/// `Partial` detail, `d`: seconds of the utterance that this text covers.
+pub const HEARD_S: &str = "heard_s";
+/// Detail of `Partial` and `Final`, `d`: milliseconds that decoding took, as the server says.
+pub const PROCESSING_TIME_MS: &str = "processing_time_ms";
+/// `Ended` and `Final` detail, `d`: seconds of sound in the utterance.
+pub const DURATION_S: &str = "duration_s";
+/// `Final` detail, `a(dds)`: start and end in seconds from the utterance's start, and text.
+pub const SEGMENTS: &str = "segments";
+/// `Final` detail, `d`: milliseconds from `Ended` to here.
+pub const LATENCY_MS: &str = "latency_ms";
+/// `Final` detail, `d`: mean probability of the text's tokens, 0..1; absent where the server does
+/// not tell.
+pub const CONFIDENCE: &str = "confidence";
+/// `Final` detail, `s`: the text before filters.
+pub const RAW: &str = "raw";
+/// Detail of all signals of an utterance, `t`: the session's number.
+pub const SESSION: &str = "session";
+/// `SessionEnded` detail, `t`: how many utterances it had.
+pub const UTTERANCES: &str = "utterances";
+/// `SessionEnded` detail, `s`: the error's name, when the sound ended by a fault.
+pub const ERROR: &str = "error";
+/// `SessionEnded` detail, `s`: a sentence about that fault.
+pub const MESSAGE: &str = "message";

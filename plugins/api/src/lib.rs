@@ -1,0 +1,51 @@
+//! The bus contract of wstream: names, a client, typed errors, and the interface's XML.
+//!
+//! A program that wants to follow or steer dictation needs this crate and nothing of the daemon:
+//!
+//! ```no_run
+//! # async fn example() -> zbus::Result<()> {
+//! use futures_util::StreamExt as _;
+//! use wstream_api::DictationProxy;
+//!
+//! let bus = zbus::Connection::session().await?;
+//! let dictation = DictationProxy::new(&bus).await?;
+//! let mut finals = dictation.receive_final_text().await?;
+//! while let Some(signal) = finals.next().await {
+//!     let said = signal.args()?;
+//!     println!("{}: {}", said.utterance, said.text);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Signatures never change: new things get new names, and a breaking change would be an
+//! interface `org.wstream.Dictation2` beside this one. [`XML`] is what the bus says of itself;
+//! a test compares the two.
+#![warn(missing_docs)]
+
+mod error;
+mod proxy;
+
+pub mod keys;
+
+pub use error::Error;
+pub use proxy::*;
+
+/// The well-known name on the session bus, and the interface's name.
+pub const NAME: &str = "org.wstream.Dictation1";
+
+/// The one object.
+pub const PATH: &str = "/org/wstream/Dictation1";
+
+/// The interface as D-Bus introspection data, with its documentation.
+pub const XML: &str = include_str!("../org.wstream.Dictation1.xml");
+
+/// `State`: the microphone is closed and nothing is owed.
+pub const STATE_IDLE: &str = "idle";
+/// `State`: sound is being taken, from the microphone or from a descriptor.
+pub const STATE_LISTENING: &str = "listening";
+/// `State`: no more sound is taken; some finals are still to come.
+pub const STATE_FINISHING: &str = "finishing";
+
+/// The backend that is always there: an engine that the daemon starts itself.
+pub const BACKEND_LOCAL: &str = "local";

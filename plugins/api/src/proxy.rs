@@ -1,0 +1,170 @@
+use std::collections::HashMap;
+
+use zbus::{Fd, OwnedVariant, Variant, proxy};
+
+use crate::Error;
+
+/// A final kept by the daemon: utterance number, text, details as in the signal `Final`.
+pub type RecentFinal = (u64, String, HashMap<String, OwnedVariant>);
+
+/// The daemon, seen from a client. Keys of the dictionaries are in [`crate::keys`].
+#[proxy(
+    interface = "org.wstream.Dictation1",
+    default_service = "org.wstream.Dictation1",
+    default_path = "/org/wstream/Dictation1"
+)]
+pub trait Dictation {
+    /// Opens the microphone; answers when it is open, with the session's number. While a
+    /// microphone session is under way, that one's number.
+    /// Options: `strategy`, `backend`, `language`.
+    fn start(&self, options: HashMap<&str, Variant<'_>>) -> Result<u64, Error>;
+
+    /// Closes the microphone, or stops reading what `Feed` was given. An utterance under way ends
+    /// here and still gets its final. Without a session: nothing.
+    fn stop(&self) -> Result<(), Error>;
+
+    /// `Start` when idle or finishing, else `Stop`; answers with the state after it.
+    fn toggle(&self, options: HashMap<&str, Variant<'_>>) -> Result<String, Error>;
+
+    /// Closes the microphone and forgets everything that is owed: each utterance without a final
+    /// gets `Cancelled`.
+    fn cancel(&self) -> Result<(), Error>;
+
+    /// Takes sound from a descriptor (file, pipe or socket) in place of the microphone; answers
+    /// when its format has been understood. `Error.Busy` while another session takes sound.
+    /// Options: `format`, `rate`, `channels`, `realtime`, `strategy`, `backend`, `language`.
+    fn feed(&self, sound: Fd<'_>, options: HashMap<&str, Variant<'_>>) -> Result<u64, Error>;
+
+    /// Chooses the strategy from the next utterance on: `prompt`, `context` or `hybrid`.
+    fn set_strategy(&self, strategy: &str) -> Result<(), Error>;
+
+    /// Chooses who transcribes: `local`, or a remote's name from the configuration.
+    fn set_backend(&self, backend: &str) -> Result<(), Error>;
+
+    /// Chooses the local model by its name, as in `Models`.
+    fn set_model(&self, model: &str) -> Result<(), Error>;
+
+    /// Chooses the language: an ISO 639-1 code or `auto`.
+    fn set_language(&self, language: &str) -> Result<(), Error>;
+
+    /// Chooses the microphone by its identifier or a part of its name; empty for the system's
+    /// default. Counts from the next session on.
+    fn set_microphone(&self, microphone: &str) -> Result<(), Error>;
+
+    /// The last finals, oldest first, at most `count`. They are kept in memory only.
+    fn recent(&self, count: u32) -> Result<Vec<RecentFinal>, Error>;
+
+    /// Asks for `Level` signals, or takes that back. Counted per caller; ends when the caller
+    /// leaves the bus.
+    fn watch_level(&self, watch: bool) -> Result<(), Error>;
+
+    /// `idle`, `listening` or `finishing`.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+
+    /// The strategy in use.
+    #[zbus(property)]
+    fn strategy(&self) -> zbus::Result<String>;
+
+    /// The backend in use.
+    #[zbus(property)]
+    fn backend(&self) -> zbus::Result<String>;
+
+    /// The local model in use.
+    #[zbus(property)]
+    fn model(&self) -> zbus::Result<String>;
+
+    /// The language in use.
+    #[zbus(property)]
+    fn language(&self) -> zbus::Result<String>;
+
+    /// The microphone that was chosen; empty for the system's default.
+    #[zbus(property)]
+    fn microphone(&self) -> zbus::Result<String>;
+
+    /// The daemon's version.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> zbus::Result<String>;
+
+    /// What `SetStrategy` takes.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn strategies(&self) -> zbus::Result<Vec<String>>;
+
+    /// What `SetBackend` takes.
+    #[zbus(property)]
+    fn backends(&self) -> zbus::Result<Vec<String>>;
+
+    /// The installed models: what `SetModel` takes. Read anew at each call.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn models(&self) -> zbus::Result<Vec<String>>;
+
+    /// The microphones that are there now: identifier and name. Asked of the sound server at each
+    /// call.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn microphones(&self) -> zbus::Result<Vec<(String, String)>>;
+
+    /// Speech began.
+    #[zbus(signal)]
+    fn started(
+        &self,
+        utterance: u64,
+        session: u64,
+        details: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<()>;
+
+    /// The words so far. `committed` only grows and the final begins with it; `tentative` may
+    /// change and carries its own leading space. Replaces the partial before it.
+    #[zbus(signal)]
+    fn partial(
+        &self,
+        utterance: u64,
+        committed: &str,
+        tentative: &str,
+        details: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<()>;
+
+    /// The end of speech is confirmed; the final is still to come.
+    #[zbus(signal)]
+    fn ended(&self, utterance: u64, details: HashMap<&str, Variant<'_>>) -> zbus::Result<()>;
+
+    /// What was said; empty when nothing was. Every utterance ends by this, `Failed` or
+    /// `Cancelled`, and no `Partial` follows.
+    #[zbus(signal, name = "Final")]
+    fn final_text(
+        &self,
+        utterance: u64,
+        text: &str,
+        details: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<()>;
+
+    /// The utterance could not be transcribed: an error's name and a sentence.
+    #[zbus(signal)]
+    fn failed(
+        &self,
+        utterance: u64,
+        name: &str,
+        message: &str,
+        details: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<()>;
+
+    /// The utterance's final is not wanted any more.
+    #[zbus(signal)]
+    fn cancelled(&self, utterance: u64) -> zbus::Result<()>;
+
+    /// Every utterance of the session has ended.
+    #[zbus(signal)]
+    fn session_ended(&self, session: u64, details: HashMap<&str, Variant<'_>>) -> zbus::Result<()>;
+
+    /// Something that concerns no single utterance: an error's name and a sentence.
+    #[zbus(signal)]
+    fn trouble(
+        &self,
+        name: &str,
+        message: &str,
+        details: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<()>;
+
+    /// Loudness of the last 30 ms: root mean square, 0..1. Only while somebody watches.
+    #[zbus(signal)]
+    fn level(&self, rms: f64) -> zbus::Result<()>;
+}
