@@ -7,6 +7,8 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 /// Samples per second of everything behind the sources.
 pub const RATE: u32 = 16_000;
 
@@ -33,7 +35,8 @@ const URGENT: f64 = 0.9;
 const DIP: [f64; 2] = [0.2, 0.5];
 
 /// When utterances begin and end. Times are rounded to whole frames of 30 ms.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct EndpointSettings {
     /// Voice without a break that makes speech likely.
     pub onset_ms: u32,

@@ -4,8 +4,7 @@ use std::fmt;
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{
-    Async, Fft, FixedAsync, FixedSync, Indexing, SincInterpolationParameters,
-    WindowFunction,
+    Async, Fft, FixedAsync, FixedSync, Indexing, SincInterpolationParameters, WindowFunction,
 };
 
 use crate::endpoint::RATE;
@@ -141,18 +140,11 @@ impl Resampler {
 fn build(rate: u32) -> Result<Box<dyn rubato::Resampler<f32>>, rubato::ResamplerConstructionError> {
     let chunk = (rate / CHUNKS_PER_SECOND).max(1) as usize;
     if rate / greatest_common_divisor(rate, RATE) <= LONGEST_BLOCK {
-        let fft = Fft::new(
-            rate as usize,
-            RATE as usize,
-            chunk,
-            1,
-            FixedSync::Input,
-        )?;
+        let fft = Fft::new(rate as usize, RATE as usize, chunk, 1, FixedSync::Input)?;
         return Ok(Box::new(fft));
     }
     let ratio = f64::from(RATE) / f64::from(rate);
-    let parameters =
-        SincInterpolationParameters::new(SINC_LENGTH, WindowFunction::BlackmanHarris2);
+    let parameters = SincInterpolationParameters::new(SINC_LENGTH, WindowFunction::BlackmanHarris2);
     let sinc = Async::new_sinc(ratio, 1.0, &parameters, chunk, 1, FixedAsync::Input)?;
     Ok(Box::new(sinc))
 }
@@ -203,14 +195,18 @@ mod tests {
         for (n, &sample) in out.iter().enumerate().take(15_000).skip(1_000) {
             let wanted = 16_384.0 * (TAU * 440.0 * n as f64 / 16_000.0).sin();
             let error = (f64::from(sample) - wanted).abs();
-            assert!(error < 100.0, "{rate} Hz, sample {n}: {sample}, not {wanted}");
+            assert!(
+                error < 100.0,
+                "{rate} Hz, sample {n}: {sample}, not {wanted}"
+            );
         }
     }
 
     #[test]
     fn keeps_tones_and_time() {
-        for rate in [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 44_101, 48_000, 96_000, 192_000]
-        {
+        for rate in [
+            8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 44_101, 48_000, 96_000, 192_000,
+        ] {
             for piece in [1, 160, 1_023, 200_000] {
                 assert_faithful(rate, piece);
             }
