@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use wstream_api::Error as DaemonError;
-use zbus::fdo;
+use zbus::{DBusError as _, fdo};
 
 /// The table in `wstreamctl --help` and in the manual page; a test holds it against [`Failure`].
 pub(crate) const EXIT_CODES: &str = "\
@@ -42,7 +42,7 @@ pub(crate) enum Failure {
         "the daemon could not be started: see `journalctl --user -u wstreamd`, \
          or run `wstreamd` in a terminal to see why"
     )]
-    NotStarted(#[source] Box<zbus::Error>),
+    NotStarted(#[source] zbus::Error),
     #[error("the daemon ended in the middle: see `journalctl --user -u wstreamd`, then try again")]
     Vanished,
     #[error(
@@ -62,7 +62,7 @@ pub(crate) enum Failure {
     OtherVersion {
         what: &'static str,
         #[source]
-        cause: Box<zbus::Error>,
+        cause: zbus::Error,
     },
     /// The daemon's own sentence.
     #[error("{}", .0.message())]
@@ -126,15 +126,12 @@ impl Failure {
         if let zbus::Error::MethodError(name, ..) = &error
             && name.starts_with("org.freedesktop.systemd1.")
         {
-            return Failure::NotStarted(Box::new(error));
+            return Failure::NotStarted(error);
         }
         let zbus::Error::FDO(fdo) = &error else {
             return match error {
                 zbus::Error::InputOutput(_) => Failure::BusLost(Some(error)),
-                other => Failure::OtherVersion {
-                    what,
-                    cause: Box::new(other),
-                },
+                other => Failure::OtherVersion { what, cause: other },
             };
         };
         match **fdo {
@@ -153,13 +150,10 @@ impl Failure {
             | fdo::Error::SpawnFileInvalid(_)
             | fdo::Error::SpawnNoMemory(_)
             | fdo::Error::TimedOut(_)
-            | fdo::Error::Timeout(_) => Failure::NotStarted(Box::new(error)),
+            | fdo::Error::Timeout(_) => Failure::NotStarted(error),
             fdo::Error::NoReply(_) => Failure::Vanished,
             fdo::Error::Disconnected(_) | fdo::Error::NoServer(_) => Failure::BusLost(Some(error)),
-            _ => Failure::OtherVersion {
-                what,
-                cause: Box::new(error),
-            },
+            _ => Failure::OtherVersion { what, cause: error },
         }
     }
 
@@ -206,16 +200,28 @@ impl Failure {
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             // Errors of zbus repeat their cause's text in their own.
-            let text = error.to_string();
+            let text = plain_text(error);
             if !causes.iter().any(|said| said.contains(&text)) {
                 causes.push(text);
             }
-            cause = error.source();
+            cause = match error.downcast_ref::<zbus::Error>() {
+                Some(zbus::Error::FDO(_)) => None,
+                _ => error.source(),
+            };
         }
         if !causes.is_empty() {
             sentence.push_str(&format!(" ({})", causes.join(": ")));
         }
         Some(sentence)
+    }
+}
+
+/// What an error says, without the name that it has on the bus.
+fn plain_text(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<zbus::Error>() {
+        Some(zbus::Error::FDO(fdo)) => fdo.description().unwrap_or_default().to_owned(),
+        Some(zbus::Error::MethodError(_, Some(text), _)) => text.clone(),
+        _ => error.to_string(),
     }
 }
 
@@ -316,6 +322,13 @@ mod tests {
             let sentence = failure.sentence().unwrap();
             assert!(sentence.contains(says), "{sentence}");
             assert!(!sentence.ends_with('.'), "{sentence}");
+            assert!(!sentence.contains("org.freedesktop"), "{sentence}");
+            let told_by_bus = std::error::Error::source(&failure).is_some();
+            assert_eq!(
+                sentence.ends_with("(text of the bus)"),
+                told_by_bus,
+                "{sentence}"
+            );
         }
         assert!(Failure::ReaderGone.sentence().is_none());
     }
