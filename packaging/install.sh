@@ -6,6 +6,9 @@ set -euo pipefail
 
 readonly BUS_NAME=org.wstream.Dictation1
 readonly UNIT=wstreamd.service
+# The spoken sample: alsa-utils' human voice, 48 kHz mono, or these words from a synthesiser.
+readonly VOICE=(/usr/share/sounds/alsa/{Front_Center,Front_Left,Rear_Right}.wav)
+readonly WORDS="Hello. I speak, and my words appear while I am speaking. When I stop, the sentence is finished."
 # Exit codes.
 readonly FAILED=1 USAGE=2 YOUR_TURN=3
 
@@ -288,7 +291,7 @@ get_model() {
     if [ -z "$model" ]; then
         model=$("$bin/wstream-engine" model recommend) || die $FAILED "the model could not be chosen: name one with --model"
     fi
-    if "$bin/wstream-engine" model path "$model" >/dev/null 2>&1; then
+    if [ -s "$("$bin/wstream-engine" model path "$model" 2>/dev/null)" ]; then
         say "model $model: there already"
         return
     fi
@@ -366,37 +369,47 @@ start_daemon() {
             systemctl --user --no-pager --lines=20 status $UNIT || true
             die $FAILED "the service did not start: 'journalctl --user -u $UNIT' says why"
         fi
+        "$bin/wstreamctl" status
     else
         stop_daemon
-        say "no systemd user manager in use here: the bus starts the daemon when it is asked for"
+        say "no user service here: the bus starts the daemon when it is asked for"
     fi
-    "$bin/wstreamctl" status || die $FAILED "the daemon does not answer: '$bin/wstreamd' in a terminal says why"
 }
 
 # A human voice where the machine has one, else a synthesiser's.
 sample_source() {
-    if [ -e /usr/share/sounds/alsa/Front_Center.wav ]; then echo alsa; elif have espeak-ng; then echo espeak-ng; elif have flite; then echo flite; else return 1; fi
+    local file
+    for file in "${VOICE[@]}"; do
+        # The samples must follow the plainest of headers, so that they can be joined.
+        if [ "$(head -c 40 "$file" 2>/dev/null | tail -c 4)" != data ]; then break; fi
+        if [ "$file" = "${VOICE[-1]}" ]; then
+            echo alsa-utils
+            return
+        fi
+    done
+    if have espeak-ng; then echo espeak-ng; elif have flite; then echo flite; else return 1; fi
 }
 
 dictate_sample() {
-    local words="Hello. I speak, and my words appear while I am speaking. When I stop, the sentence is finished."
-    local files=("$scratch/sample.wav")
-    case $(sample_source) in
-    alsa)
-        say "dictating what alsa-utils has to say, at the pace of speech:"
-        files=(/usr/share/sounds/alsa/{Front_Center,Front_Left,Rear_Right}.wav)
+    local source file how=(--raw s16le --rate 48000)
+    source=$(sample_source)
+    case $source in
+    alsa-utils)
+        for file in "${VOICE[@]}"; do tail -c +45 "$file"; done >"$scratch/sample"
+        say "dictating at the pace of speech what alsa-utils brings to test loudspeakers with:"
         ;;
-    espeak-ng)
-        say "dictating what espeak-ng says, at the pace of speech: $words"
-        espeak-ng -v en-us -s 150 -w "${files[0]}" "$words"
-        ;;
-    flite)
-        say "dictating what flite says, at the pace of speech: $words"
-        flite -t "$words" -o "${files[0]}"
+    *)
+        how=()
+        say "dictating at the pace of speech what $source says: $WORDS"
+        case $source in
+        espeak-ng) espeak-ng -v en-us -s 150 -w "$scratch/sample" "$WORDS" ;;
+        flite) flite -t "$WORDS" -o "$scratch/sample" ;;
+        esac
         ;;
     esac
-    ${with_bus[@]+"${with_bus[@]}"} "$bin/wstreamctl" transcribe --realtime "${files[@]}" ||
-        die $FAILED "the sample was not transcribed: the line above says why"
+    # A `~` marks words that may still change; on a terminal they stand in place.
+    ${with_bus[@]+"${with_bus[@]}"} "$bin/wstreamctl" transcribe --language en --realtime --partials \
+        ${how[@]+"${how[@]}"} "$scratch/sample" || die $FAILED "the sample was not transcribed: the line above says why"
 }
 
 what_next() {
