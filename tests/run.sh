@@ -18,7 +18,7 @@ readonly PACKAGES=(
     g++ make cmake pkg-config libasound2-dev libpipewire-0.3-dev libclang-dev
     shellcheck systemd man-db
     dbus pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
-    alsa-utils espeak-ng flac sox python3 python3-pip python3-venv
+    alsa-utils espeak-ng flac sox python3 python3-gi python3-pip python3-venv
 )
 
 # The bindings that come with whisper-rs-sys are used, as the installer does.
