@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The installer, for real, in a new home: install, install again, run the README's examples with
 # what was installed, uninstall. Crates and model come from where the other tests have them.
+# shellcheck disable=SC2317 # functions are called through check
 #
 # tests/run.sh sets WSTREAM_MODELS_DIR; tiny.en must be in it.
 set -uo pipefail
@@ -33,7 +34,7 @@ code() {
     local expected=$1 file=$2 code=0
     shift 2
     "$@" >"$file" 2>&1 || code=$?
-    if [ $code != "$expected" ]; then
+    if [ "$code" != "$expected" ]; then
         tail -n 40 "$file"
         echo "ended with $code, not $expected"
         return 1
