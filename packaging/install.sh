@@ -258,6 +258,7 @@ copy_files() {
 
     mkdir "$scratch/man"
     "$bin/wstreamctl" man "$scratch/man"
+    "$bin/wstreamd" --man "$scratch/man"
     for page in "$scratch"/man/*.1; do put 644 "$page" "$prefix/share/man/man1/$(basename "$page")"; done
     for shell in bash zsh fish; do "$bin/wstreamctl" completions $shell >"$scratch/$shell"; done
     put 644 "$scratch/bash" "$prefix/share/bash-completion/completions/wstreamctl"

@@ -1,0 +1,3 @@
+//! End-to-end tests: the real daemon, engine and model on a private bus. See `run.sh`.
+
+mod contract;
