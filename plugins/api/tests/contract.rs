@@ -4,8 +4,9 @@
 //! Both are read as text here, without a bus; that the daemon says the same on the bus, and that
 //! each member works, is tested where the daemon is.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::collections::{BTreeMap, HashMap};
 
 use zbus::message::Message;
 use zbus::{DBusError as _, Type, Variant};
