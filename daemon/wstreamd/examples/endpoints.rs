@@ -111,10 +111,15 @@ fn main() -> anyhow::Result<()> {
                     format!("{from:.2}-{:.2}", from + samples.len() as f64 / 16_000.0)
                 })
                 .collect();
-            println!("{kind} {path} {seconds:.2} outside {outside} {}", spans.join(" "));
+            println!(
+                "{kind} {path} {seconds:.2} outside {outside} {}",
+                spans.join(" ")
+            );
         }
     }
-    println!("part\tfiles\tseconds\tutterances\tfiles without any\tseconds inside\tlongest\tloud outside %");
+    println!(
+        "part\tfiles\tseconds\tutterances\tfiles without any\tseconds inside\tlongest\tloud outside %"
+    );
     for (part, t) in &parts {
         println!(
             "{part}\t{}\t{:.0}\t{}\t{}\t{:.0}\t{:.1}\t{:.2}",
@@ -160,7 +165,9 @@ fn capture(path: &Path, settings: &CaptureSettings) -> anyhow::Result<Heard> {
             match event {
                 Event::Started { at_s, .. } => starts.push((at_s * 16_000.0).round() as usize),
                 Event::CaptureFailed { fault, .. } => bail!("{fault}"),
-                Event::CaptureEnded { fault: Some(fault), .. } => bail!("{fault}"),
+                Event::CaptureEnded {
+                    fault: Some(fault), ..
+                } => bail!("{fault}"),
                 _ => {}
             }
         }
@@ -171,7 +178,9 @@ fn capture(path: &Path, settings: &CaptureSettings) -> anyhow::Result<Heard> {
         match speech {
             Speech::Begin(_) => cut.push(Vec::new()),
             Speech::Sound { samples, .. } => {
-                cut.last_mut().context("sound before an utterance")?.extend(samples.iter());
+                cut.last_mut()
+                    .context("sound before an utterance")?
+                    .extend(samples.iter());
             }
             _ => {}
         }

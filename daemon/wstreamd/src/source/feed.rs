@@ -275,8 +275,8 @@ impl Decoder {
     fn flac(first: [u8; 4], bytes: Bytes) -> Result<(Self, u32, u16), BadSound> {
         let whole = ReadOnlySource::new(Cursor::new(first).chain(bytes));
         let stream = MediaSourceStream::new(Box::new(whole), Default::default());
-        let reader = FlacReader::try_new(stream, FormatOptions::default())
-            .map_err(BadSound::FlacHeader)?;
+        let reader =
+            FlacReader::try_new(stream, FormatOptions::default()).map_err(BadSound::FlacHeader)?;
         let unusable = || BadSound::FlacHeader(FlacError::DecodeError("no sound is described"));
         let track = reader.tracks().first().ok_or_else(unusable)?;
         let announced = track.num_frames;
@@ -444,3 +444,6 @@ impl io::Read for Bytes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
