@@ -175,6 +175,12 @@ pub mod codes {
     pub const LIMIT: &str = "limit";
     /// The server is ending; connect again.
     pub const GOING_AWAY: &str = "going-away";
+    /// The engine's model is not there; the engine ends.
+    pub const MODEL_MISSING: &str = "model-missing";
+    /// The engine's model is damaged or no model; the engine ends.
+    pub const MODEL_INVALID: &str = "model-invalid";
+    /// The processor lacks instructions that the engine was built for; the engine ends.
+    pub const CPU_UNSUPPORTED: &str = "cpu-unsupported";
 }
 
 /// Encodes samples as the payload of a binary message.

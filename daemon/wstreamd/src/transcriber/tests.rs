@@ -1,0 +1,8 @@
+//! The transcriber against servers that can be relied on to misbehave.
+
+mod faults;
+mod server;
+mod speaking;
+
+use server::{Act, Server, Version};
+use speaking::{Rig, settings, words};
