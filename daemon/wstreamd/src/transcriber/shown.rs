@@ -1,22 +1,27 @@
 //! What was published of an utterance, and how a server's text goes on behind it: committed text
 //! is never taken back, whatever a server says. No input or output.
 
+use wstream_wire::v2::Committed;
+
 /// What was published of one utterance as committed.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     committed: String,
-    /// Samples that `committed` covers; 0: not known.
+    /// Samples that `committed` covers; 0: not known. A partial does not say it.
     sample: u64,
 }
 
 impl Shown {
-    /// The committed text, if there is any.
-    pub(super) fn committed(&self) -> Option<&str> {
-        (!self.committed.is_empty()).then_some(&self.committed)
+    /// The committed text, if there is any, with the sound that it covers; 0: not known.
+    pub(super) fn committed(&self) -> Option<Committed> {
+        (!self.committed.is_empty()).then(|| Committed {
+            text: self.committed.clone(),
+            sample: self.sample,
+        })
     }
 
-    /// Samples that the committed text covers; 0: not known.
-    pub(super) fn committed_sample(&self) -> u64 {
+    /// Samples that the committed text is known to cover.
+    pub(super) fn covered_samples(&self) -> u64 {
         self.sample
     }
 

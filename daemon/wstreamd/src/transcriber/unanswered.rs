@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use wstream_wire::v2::Committed;
 use wstream_wire::{CONTEXT_SAMPLES, FRAME_SAMPLES, Strategy};
 
 use super::protocol::{Opening, Step};
@@ -286,10 +285,9 @@ impl Unanswered {
             utterance: kept.number(),
             strategy: kept.strategy,
             language: kept.language.clone(),
-            committed: kept.shown.committed().map(|text| Committed {
-                text: text.to_owned(),
-                sample: kept.shown.committed_sample(),
-            }),
+            // Without knowing which sound it covers a server would say it all again behind it; then
+            // its answer is aligned here instead.
+            committed: kept.shown.committed().filter(|it| it.sample > 0),
             ..Opening::default()
         };
         if self.remembered != Some(lineage) {

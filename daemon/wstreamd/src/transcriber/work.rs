@@ -388,7 +388,7 @@ impl Work {
         };
         // A server may well leave silence at the end unheard.
         let reaches_end = is_whole && end_sample + u64::from(SAMPLE_RATE) >= kept.samples();
-        if reaches_end || end_sample <= kept.shown.committed_sample() {
+        if reaches_end || end_sample <= kept.shown.covered_samples() {
             return false;
         }
         kept.shown.commit(text.trim(), end_sample);

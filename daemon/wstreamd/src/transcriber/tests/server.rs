@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -30,6 +30,8 @@ pub(super) enum Act {
     Shout,
     /// Let the connection go without a word.
     Drop(u64),
+    /// Let the connection go after the first final.
+    DropAfterFinal,
     /// Let the connection go when an utterance has ended, instead of answering.
     DropAtEnd,
     /// Stand still: read nothing, say nothing.
@@ -81,9 +83,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let script = Arc::new(Mutex::new(Script {
-            acts: script.to_vec(),
-        }));
+        let script = Script::new(script);
         let log = seen.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -101,11 +101,16 @@ impl Server {
     }
 }
 
-struct Script {
+pub(super) struct Script {
     acts: Vec<Act>,
 }
 
 impl Script {
+    pub(super) fn new(acts: &[Act]) -> Arc<Mutex<Self>> {
+        let acts = acts.to_vec();
+        Arc::new(Mutex::new(Script { acts }))
+    }
+
     fn peek(&self) -> Act {
         self.acts.first().copied().unwrap_or(Act::Serve)
     }
@@ -118,8 +123,8 @@ impl Script {
     }
 }
 
-async fn connection(
-    mut stream: TcpStream,
+pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
     version: Version,
     script: Arc<Mutex<Script>>,
     seen: Arc<Mutex<Seen>>,
@@ -180,8 +185,8 @@ async fn connection(
     session.run().await;
 }
 
-struct Session {
-    socket: WebSocketStream<TcpStream>,
+struct Session<S> {
+    socket: WebSocketStream<S>,
     version: Version,
     act: Act,
     seen: Arc<Mutex<Seen>>,
@@ -213,7 +218,7 @@ pub(super) fn words(sound: &[i16]) -> Vec<String> {
         .collect()
 }
 
-impl Session {
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn run(&mut self) {
         if self.version == Version::V2 {
             match self.act {
@@ -429,6 +434,9 @@ impl Session {
         }
         if !self.muted {
             self.answer(ended).await;
+            if self.act == Act::DropAfterFinal {
+                return false;
+            }
             if let Some(held) = self.held.take() {
                 self.answer(held).await;
             }
