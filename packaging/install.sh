@@ -11,6 +11,8 @@ readonly VOICE=(/usr/share/sounds/alsa/{Front_Center,Front_Left,Rear_Right}.wav)
 readonly WORDS="Hello. I speak, and my words appear while I am speaking. When I stop, the sentence is finished."
 # Exit codes.
 readonly FAILED=1 USAGE=2 YOUR_TURN=3
+# Whether it has been said why this ends.
+told=false
 
 usage() {
     cat <<'END'
@@ -35,6 +37,7 @@ die() {
     local code=$1
     shift
     printf 'install.sh: %s\n' "$*" >&2
+    told=true
     exit "$code"
 }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -154,7 +157,7 @@ install_missing_packages() {
 
 # --- Rust --------------------------------------------------------------------------------------
 
-rust_version() { rustc --version 2>/dev/null | cut -d' ' -f2; }
+rust_version() { { rustc --version 2>/dev/null || true; } | cut -d' ' -f2; }
 
 rust_is_new_enough() {
     local version
@@ -504,7 +507,7 @@ esac
 installed=() with_bus=()
 manager=$(package_manager)
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+trap 'code=$?; rm -rf "$scratch"; [ $code = 0 ] || $told || echo "install.sh: the last step failed: its output says why; then run this again" >&2' EXIT
 
 if find_bus; then session_bus=true; else session_bus=false; fi
 
