@@ -167,7 +167,7 @@ rust_is_new_enough() {
 
 rustup_package_exists() {
     case $manager in
-    apt-get) apt-cache show rustup >/dev/null 2>&1 ;;
+    apt-get) LC_ALL=C apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]' ;;
     dnf) dnf -q info rustup >/dev/null 2>&1 ;;
     # Arch's own Rust is current, and its rustup cannot be installed beside it.
     pacman) ! pacman -Qq rust >/dev/null 2>&1 ;;
@@ -281,7 +281,7 @@ copy_files() {
 # What an earlier version installed and this one does not have is removed.
 forget_stale_files() {
     local path
-    grep -v '/$' "$manifest" | while IFS= read -r path; do
+    sed '/\/$/d' "$manifest" | while IFS= read -r path; do
         if ! printf '%s\n' "${installed[@]}" | grep -qxF "$path"; then
             note "removing $path, which is no longer part of wstream"
             rm -f "$path"
@@ -438,11 +438,11 @@ uninstall() {
     if [ -e "$unit_dir/$UNIT" ]; then disable_service; fi
     stop_daemon "$bin/wstreamd"
     say "removing what was installed in $prefix"
-    grep -v '/$' "$manifest" | while IFS= read -r path; do
+    sed '/\/$/d' "$manifest" | while IFS= read -r path; do
         note "$path"
         rm -f "$path"
     done
-    sort -r "$manifest" | grep '/$' >"$scratch/folders" || true
+    sort -r "$manifest" | sed -n '/\/$/p' >"$scratch/folders"
     rm -f "$manifest"
     while IFS= read -r path; do rmdir "$path" 2>/dev/null || true; done <"$scratch/folders"
     rmdir "$share" 2>/dev/null || true
