@@ -45,3 +45,18 @@ pub fn corpus() -> Option<PathBuf> {
     eprintln!("skipped: no corpus of speech on this machine");
     None
 }
+
+/// A Python that can import `module`: `$WSTREAM_PYTHON` (run.sh makes a virtual environment).
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
+pub fn python_with(module: &str) -> Option<PathBuf> {
+    let python = std::env::var_os("WSTREAM_PYTHON").map_or("python3".into(), PathBuf::from);
+    let found = std::process::Command::new(&python)
+        .args(["-c", &format!("import {module}")])
+        .stderr(std::process::Stdio::null())
+        .status();
+    if found.is_ok_and(|status| status.success()) {
+        return Some(python);
+    }
+    eprintln!("skipped: no Python package {module}: run tests/run.sh once");
+    None
+}
