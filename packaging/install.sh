@@ -291,11 +291,21 @@ forget_stale_files() {
     done
 }
 
+has_model() { [ -s "$("$bin/wstream-engine" model path "$1" 2>/dev/null)" ]; }
+
 get_model() {
+    local name measured
+    # Measuring twice may say two things; what is there stays.
+    for name in base tiny.en; do
+        if [ -z "$model" ] && has_model $name; then model=$name; fi
+    done
     if [ -z "$model" ]; then
-        model=$("$bin/wstream-engine" model recommend) || die $FAILED "the model could not be chosen: name one with --model"
+        say "measuring which model this machine can stream with"
+        measured=$("$bin/wstream-engine" model recommend) || die $FAILED "that failed: name a model with --model"
+        note "$measured"
+        model=${measured%%[[:space:]]*}
     fi
-    if [ -s "$("$bin/wstream-engine" model path "$model" 2>/dev/null)" ]; then
+    if has_model "$model"; then
         say "model $model: there already"
         return
     fi
