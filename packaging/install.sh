@@ -11,6 +11,8 @@ readonly VOICE=(/usr/share/sounds/alsa/{Front_Center,Front_Left,Rear_Right}.wav)
 readonly WORDS="Hello. I speak, and my words appear while I am speaking. When I stop, the sentence is finished."
 # Exit codes.
 readonly FAILED=1 USAGE=2 YOUR_TURN=3
+# Whether it has been said why this ends.
+told=false
 
 usage() {
     cat <<'END'
@@ -35,6 +37,7 @@ die() {
     local code=$1
     shift
     printf 'install.sh: %s\n' "$*" >&2
+    told=true
     exit "$code"
 }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -154,7 +157,7 @@ install_missing_packages() {
 
 # --- Rust --------------------------------------------------------------------------------------
 
-rust_version() { rustc --version 2>/dev/null | cut -d' ' -f2; }
+rust_version() { { rustc --version 2>/dev/null || true; } | cut -d' ' -f2; }
 
 rust_is_new_enough() {
     local version
@@ -164,7 +167,7 @@ rust_is_new_enough() {
 
 rustup_package_exists() {
     case $manager in
-    apt-get) apt-cache show rustup >/dev/null 2>&1 ;;
+    apt-get) LC_ALL=C apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]' ;;
     dnf) dnf -q info rustup >/dev/null 2>&1 ;;
     # Arch's own Rust is current, and its rustup cannot be installed beside it.
     pacman) ! pacman -Qq rust >/dev/null 2>&1 ;;
@@ -278,7 +281,7 @@ copy_files() {
 # What an earlier version installed and this one does not have is removed.
 forget_stale_files() {
     local path
-    grep -v '/$' "$manifest" | while IFS= read -r path; do
+    sed '/\/$/d' "$manifest" | while IFS= read -r path; do
         if ! printf '%s\n' "${installed[@]}" | grep -qxF "$path"; then
             note "removing $path, which is no longer part of wstream"
             rm -f "$path"
@@ -288,11 +291,21 @@ forget_stale_files() {
     done
 }
 
+has_model() { [ -s "$("$bin/wstream-engine" model path "$1" 2>/dev/null)" ]; }
+
 get_model() {
+    local name measured
+    # Measuring twice may say two things; what is there stays.
+    for name in base tiny.en; do
+        if [ -z "$model" ] && has_model $name; then model=$name; fi
+    done
     if [ -z "$model" ]; then
-        model=$("$bin/wstream-engine" model recommend) || die $FAILED "the model could not be chosen: name one with --model"
+        say "measuring which model this machine can stream with"
+        measured=$("$bin/wstream-engine" model recommend) || die $FAILED "that failed: name a model with --model"
+        note "$measured"
+        model=${measured%%[[:space:]]*}
     fi
-    if [ -s "$("$bin/wstream-engine" model path "$model" 2>/dev/null)" ]; then
+    if has_model "$model"; then
         say "model $model: there already"
         return
     fi
@@ -435,11 +448,11 @@ uninstall() {
     if [ -e "$unit_dir/$UNIT" ]; then disable_service; fi
     stop_daemon "$bin/wstreamd"
     say "removing what was installed in $prefix"
-    grep -v '/$' "$manifest" | while IFS= read -r path; do
+    sed '/\/$/d' "$manifest" | while IFS= read -r path; do
         note "$path"
         rm -f "$path"
     done
-    sort -r "$manifest" | grep '/$' >"$scratch/folders" || true
+    sort -r "$manifest" | sed -n '/\/$/p' >"$scratch/folders"
     rm -f "$manifest"
     while IFS= read -r path; do rmdir "$path" 2>/dev/null || true; done <"$scratch/folders"
     rmdir "$share" 2>/dev/null || true
@@ -504,7 +517,7 @@ esac
 installed=() with_bus=()
 manager=$(package_manager)
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+trap 'code=$?; rm -rf "$scratch"; [ $code = 0 ] || $told || echo "install.sh: the last step failed: its output says why; then run this again" >&2' EXIT
 
 if find_bus; then session_bus=true; else session_bus=false; fi
 

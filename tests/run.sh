@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 readonly LINT=(format shell strings lock units clippy)
-readonly SECTIONS=(packages model "${LINT[@]}" build unit doc e2e install)
+readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e install)
 readonly BUILD=(--release --locked --workspace --features wstreamd/pipewire)
 # Debian's names: compiling; linting; sound and bus for the end-to-end tests.
 readonly PACKAGES=(
@@ -25,6 +25,7 @@ readonly PACKAGES=(
 export WHISPER_DONT_GENERATE_BINDINGS=1
 target=${CARGO_TARGET_DIR:-$PWD/target}
 export WSTREAM_MODELS_DIR=${WSTREAM_MODELS_DIR:-$target/test-models}
+export WSTREAM_PYTHON=${WSTREAM_PYTHON:-$target/test-venv/bin/python}
 
 run_packages() {
     local missing=() package command
@@ -56,6 +57,20 @@ run_packages() {
         tail -n 20 "$scratch/apt"
         return 1
     }
+}
+
+# Clients in another language than ours: a version 1 client, and the word error rate's counting.
+readonly PYTHON_PACKAGES=(websockets==17.4 whisper-normalizer==0.1.15)
+run_python() {
+    if "$WSTREAM_PYTHON" -c 'import websockets, whisper_normalizer' 2>/dev/null; then
+        echo "all there"
+        return 0
+    fi
+    if [ "$WSTREAM_PYTHON" != "$target/test-venv/bin/python" ]; then
+        echo "$WSTREAM_PYTHON lacks ${PYTHON_PACKAGES[*]}: install them, or leave WSTREAM_PYTHON unset"
+        return 1
+    fi
+    python3 -m venv "$target/test-venv" && "$target/test-venv/bin/pip" install --quiet "${PYTHON_PACKAGES[@]}"
 }
 
 run_build() { cargo build "${BUILD[@]}" --all-targets; }

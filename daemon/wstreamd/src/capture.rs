@@ -188,3 +188,6 @@ impl Drop for Capture {
         self.abandon();
     }
 }
+
+#[cfg(test)]
+mod tests;

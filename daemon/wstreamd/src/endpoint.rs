@@ -390,3 +390,6 @@ pub fn rms(samples: &[i16]) -> f64 {
     let sum: f64 = samples.iter().map(|&s| f64::from(s) * f64::from(s)).sum();
     (sum / samples.len().max(1) as f64).sqrt() / 32_768.0
 }
+
+#[cfg(test)]
+mod tests;

@@ -444,3 +444,6 @@ impl io::Read for Bytes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

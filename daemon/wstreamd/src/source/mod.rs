@@ -2,6 +2,7 @@
 //!
 //! Leaves: 16 kHz mono samples, whatever the source delivers. Runs on the audio thread.
 
+mod devices;
 mod feed;
 mod microphone;
 mod resample;
@@ -15,9 +16,10 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::fault::Fault;
 
 pub(crate) use feed::Feed;
+pub use devices::{HOSTS, Microphone, microphones};
 pub use feed::{CHANNELS, RATES};
 pub(crate) use microphone::OpenMicrophone;
-pub use microphone::{HOSTS, Microphone, microphones};
+
 
 /// Sound that comes bit by bit.
 pub(crate) trait Source {
