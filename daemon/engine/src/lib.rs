@@ -1,1 +1,15 @@
+//! The transcription server around Whisper.
+//!
+//! Sound comes in over connections (`server`), each with a session (`session`) that decides what is
+//! to be decoded; `scheduler` gives the decodes to threads, `decode` runs the model. `strategy` and
+//! `text` are what sessions and decodes share. `offline` decodes whole files.
 
+pub mod decode;
+pub mod offline;
+pub mod scheduler;
+pub mod server;
+pub mod session;
+pub mod sound_file;
+pub mod strategy;
+pub mod system;
+pub mod text;
