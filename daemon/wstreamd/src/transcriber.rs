@@ -16,6 +16,8 @@ use self::work::Work;
 use crate::event::Event;
 use crate::speech::Speech;
 
+mod answers;
+mod sentences;
 mod work;
 
 mod link;

@@ -42,8 +42,8 @@ pub(super) struct Kept {
     pub(super) language: String,
     /// What was published of it.
     pub(super) shown: Shown,
-    /// How often the engine has died of it.
-    pub(super) deaths: u32,
+    /// How often a connection was lost while it was the oldest that the server knew of.
+    pub(super) losses: u32,
     sound: Vec<Arc<[i16]>>,
     samples: u64,
     pause: Option<u64>,
@@ -168,7 +168,7 @@ impl Unanswered {
             strategy,
             language,
             shown: Shown::default(),
-            deaths: 0,
+            losses: 0,
             sound: Vec::new(),
             samples: 0,
             pause: None,
