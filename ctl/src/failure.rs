@@ -152,6 +152,10 @@ impl Failure {
             | fdo::Error::TimedOut(_)
             | fdo::Error::Timeout(_) => Failure::NotStarted(error),
             fdo::Error::NoReply(_) => Failure::Vanished,
+            // How a property says what went wrong: it has no error names of its own.
+            fdo::Error::Failed(ref sentence) => {
+                Failure::Daemon(DaemonError::Failed(sentence.clone()))
+            }
             fdo::Error::Disconnected(_) | fdo::Error::NoServer(_) => Failure::BusLost(Some(error)),
             _ => Failure::OtherVersion { what, cause: error },
         }
@@ -330,6 +334,9 @@ mod tests {
                 "{sentence}"
             );
         }
+        let of_property = fdo(fdo::Error::Failed("start a sound server".to_owned()));
+        assert_eq!(of_property.code(), 1);
+        assert_eq!(of_property.to_string(), "start a sound server");
         assert!(Failure::ReaderGone.sentence().is_none());
     }
 }

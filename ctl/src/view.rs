@@ -38,6 +38,8 @@ pub(crate) enum Screen {
 /// What to show of each final, and of partials where there is no line in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shows {
+    /// In front of each line of words: which file it belongs to.
+    pub(crate) label: bool,
     /// Each final's latency, on a terminal.
     pub(crate) latency: bool,
     /// Partials as lines of their own, where they cannot stand in place.
@@ -58,7 +60,7 @@ pub(crate) enum Piece {
 pub(crate) struct View {
     screen: Screen,
     shows: Shows,
-    /// In front of each line: which file it belongs to.
+    /// In front of each complaint, and of each line where [`Shows::label`] says so.
     label: Option<String>,
     /// Stands in place while nobody speaks.
     resting: &'static str,
@@ -92,7 +94,7 @@ impl View {
         }
     }
 
-    /// Puts `label` in front of each line from now on.
+    /// What follows belongs to `label`.
     pub(crate) fn label(&mut self, label: Option<String>) {
         self.label = label.map(|label| clean(&label).into_owned());
     }
@@ -175,7 +177,7 @@ impl View {
     }
 
     fn final_line(&self, text: &str, latency_ms: Option<f64>) -> Piece {
-        let mut line = self.prefix();
+        let mut line = self.line_prefix();
         line.push_str(&clean(text));
         if let (Screen::Terminal { styled, .. }, true, Some(latency_ms)) =
             (self.screen, self.shows.latency, latency_ms)
@@ -191,7 +193,7 @@ impl View {
     }
 
     fn partial_line(&self, committed: &str, tentative: &str) -> Piece {
-        let prefix = self.prefix();
+        let prefix = self.line_prefix();
         Piece::Out(format!(
             "{prefix}~ {}{}\n",
             clean(committed),
@@ -200,18 +202,16 @@ impl View {
     }
 
     fn complaint(&self, sentence: &str) -> Piece {
-        let sentence = format!("wstreamctl: {}{}", self.prefix(), clean(sentence));
+        let label = prefix(self.label.as_deref());
+        let sentence = format!("wstreamctl: {label}{}", clean(sentence));
         Piece::Err(match self.screen {
             Screen::Terminal { styled: true, .. } => format!("{RED}{sentence}{RESET}"),
             _ => sentence,
         })
     }
 
-    fn prefix(&self) -> String {
-        match &self.label {
-            Some(label) => format!("{label}: "),
-            None => String::new(),
-        }
+    fn line_prefix(&self) -> String {
+        prefix(self.label.as_deref().filter(|_| self.shows.label))
     }
 
     /// `lines` above a fresh line in place.
@@ -312,6 +312,10 @@ impl View {
         }
         parts
     }
+}
+
+fn prefix(label: Option<&str>) -> String {
+    label.map(|label| format!("{label}: ")).unwrap_or_default()
 }
 
 /// Neighbours for standard output as one piece: one write does not flicker.

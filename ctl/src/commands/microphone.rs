@@ -1,6 +1,7 @@
 //! `wstreamctl microphone`
 
 use clap::Args;
+use wstream_api::Error as DaemonError;
 
 use crate::bus::{ANSWER_LIMIT, Bus, answer, read};
 use crate::failure::Failure;
@@ -29,7 +30,14 @@ impl Microphone {
             answer("SetMicrophone", ANSWER_LIMIT, setting).await?;
             return output::line(shown(&name));
         }
-        let found = read("Microphones", bus.dictation.microphones()).await?;
+        let found = read("Microphones", bus.dictation.microphones()).await;
+        let found = found.map_err(|failure| match failure {
+            // A property fails under one name only; here it can mean but one thing.
+            Failure::Daemon(DaemonError::Failed(sentence)) => {
+                Failure::Daemon(DaemonError::NoMicrophone(sentence))
+            }
+            failure => failure,
+        })?;
         let chosen = read("Microphone", bus.dictation.microphone()).await?;
         for line in lines(&found, &chosen) {
             output::line(&line)?;

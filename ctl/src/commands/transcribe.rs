@@ -86,6 +86,7 @@ impl Transcribe {
             false => screen(),
         };
         let shows = Shows {
+            label: self.files.len() > 1,
             partial_lines: self.partials,
             ..Shows::default()
         };
@@ -158,12 +159,13 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn file(&mut self, path: &Path) -> Result<(), Failure> {
-        let label = (self.arguments.files.len() > 1).then(|| path.display().to_string());
-        self.view.label(label);
+        // Until it is open, sentences name the file themselves.
+        self.view.label(None);
         let file = tokio::select! {
             file = open(path.to_owned()) => file?,
             _ = self.interrupts.next() => return Err(Failure::Interrupted),
         };
+        self.view.label(Some(path.display().to_string()));
         write(self.view.rest("transcribing"))?;
         let feeding = self
             .bus

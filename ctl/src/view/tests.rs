@@ -287,6 +287,7 @@ fn a_terminal_that_becomes_narrow_shows_no_rest_of_the_wider_line() {
 #[test]
 fn nothing_in_text_moves_the_cursor() {
     let mut view = terminal_view(60);
+    view.shows.label = true;
     let mut terminal = Terminal::new(60);
     let evil = "a\x1b[2Jb\rc\nd\u{9b}e";
     view.label(Some(evil.to_owned()));
@@ -336,13 +337,30 @@ fn into_a_pipe_go_finals_alone() {
     };
     assert_eq!(
         written(partials, Some("a.wav")),
+        [out("~ And so\n"), out("And so.\n")]
+    );
+    let labels = Shows {
+        label: true,
+        ..partials
+    };
+    assert_eq!(
+        written(labels, Some("a.wav")),
         [out("a.wav: ~ And so\n"), out("a.wav: And so.\n")]
     );
+}
+
+#[test]
+fn complaints_name_the_file_and_go_to_standard_error() {
     let mut view = View::new(Screen::Plain, Shows::default());
     assert_eq!(
         view.event(&failed(4)),
         [Piece::Err(
             "wstreamctl: utterance 4 failed: the engine died".to_owned()
         )]
+    );
+    view.label(Some("a.wav".to_owned()));
+    assert_eq!(
+        view.complain("not sound"),
+        [Piece::Err("wstreamctl: a.wav: not sound".to_owned())]
     );
 }
