@@ -17,7 +17,7 @@ readonly BUILD=(--release --locked --workspace --features wstreamd/pipewire)
 readonly PACKAGES=(
     g++ make cmake pkg-config libasound2-dev libpipewire-0.3-dev libclang-dev
     shellcheck systemd man-db
-    dbus pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
+    dbus libglib2.0-bin pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
     alsa-utils espeak-ng flac sox python3 python3-gi python3-pip python3-venv
 )
 
@@ -60,9 +60,9 @@ run_packages() {
 }
 
 # Clients in another language than ours: a version 1 client, and the word error rate's counting.
-readonly PYTHON_PACKAGES=(websockets==17.4 whisper-normalizer==0.1.15)
+readonly PYTHON_PACKAGES=(websockets==17.4 whisper-normalizer==0.1.15 jeepney==0.9.0)
 run_python() {
-    if "$WSTREAM_PYTHON" -c 'import websockets, whisper_normalizer' 2>/dev/null; then
+    if "$WSTREAM_PYTHON" -c 'import jeepney, websockets, whisper_normalizer' 2>/dev/null; then
         echo "all there"
         return 0
     fi
