@@ -135,7 +135,11 @@ pub fn parts(dimensions: &Dimensions) -> Vec<Part> {
     let (audio, text) = (size(dimensions.audio_state), size(dimensions.text_state));
     let mut parts = Parts(Vec::new());
     let encoder_positions = vec![size(dimensions.audio_ctx), audio];
-    parts.add("encoder.positional_embedding", encoder_positions, Role::Plain);
+    parts.add(
+        "encoder.positional_embedding",
+        encoder_positions,
+        Role::Plain,
+    );
     for (name, inputs) in [("conv1", size(dimensions.mels)), ("conv2", audio)] {
         let weight = vec![audio, inputs, 3];
         parts.add(&format!("encoder.{name}.weight"), weight, Role::Convolution);
@@ -147,7 +151,11 @@ pub fn parts(dimensions: &Dimensions) -> Vec<Part> {
     parts.norm("encoder.ln_post", audio);
 
     let decoder_positions = vec![size(dimensions.text_ctx), text];
-    parts.add("decoder.positional_embedding", decoder_positions, Role::Plain);
+    parts.add(
+        "decoder.positional_embedding",
+        decoder_positions,
+        Role::Plain,
+    );
     let embedding = vec![size(dimensions.vocab), text];
     parts.add("decoder.token_embedding.weight", embedding, Role::Matrix);
     for layer in 0..dimensions.text_layer {
