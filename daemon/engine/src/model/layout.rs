@@ -252,7 +252,8 @@ pub(crate) mod tests {
     #[test]
     fn dimensions_that_are_no_whisper_models_are_refused() {
         let good = published("base");
-        let cases: [(&str, fn(&mut Dimensions)); 11] = [
+        type Change = fn(&mut Dimensions);
+        let cases: [(&str, Change); 11] = [
             ("vocabulary", |d| d.vocab = 51_863),
             ("vocabulary", |d| d.vocab = 32_000),
             ("mel bands", |d| d.mels = 81),
