@@ -1,1 +1,62 @@
+//! What the end-to-end tests share: a private desktop with a real bus, the real programs on it,
+//! and a client that sees every signal.
 
+mod desktop;
+mod follower;
+pub mod sound;
+
+pub use desktop::{Desktop, Running, program, program_dir};
+pub use follower::{Follower, Seen, said};
+
+use std::path::PathBuf;
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().map(PathBuf::from).unwrap_or(tests)
+}
+
+/// The folder with models for tests, if it holds `name`. Says why a test is skipped otherwise.
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
+pub fn models_with(name: &str) -> Option<PathBuf> {
+    let dir = std::env::var_os("WSTREAM_MODELS_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| root().join("target/test-models"));
+    if wstream_wire::files::model_path(&dir, name).is_file() {
+        return Some(dir);
+    }
+    eprintln!(
+        "skipped: no model {name} in {}: run tests/run.sh once",
+        dir.display()
+    );
+    None
+}
+
+/// The corpus of real speech, if this machine has it.
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
+pub fn corpus() -> Option<PathBuf> {
+    let shared = std::env::var_os("WSTREAM_SHARED")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| root().join("../shared"));
+    let corpus = shared.join("speech/dev");
+    if corpus.join("manifest.tsv").is_file() {
+        return Some(corpus);
+    }
+    eprintln!("skipped: no corpus of speech on this machine");
+    None
+}
+
+/// A Python that can import `module`: `$WSTREAM_PYTHON` (run.sh makes a virtual environment).
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
+pub fn python_with(module: &str) -> Option<PathBuf> {
+    let python = std::env::var_os("WSTREAM_PYTHON").map_or("python3".into(), PathBuf::from);
+    let found = std::process::Command::new(&python)
+        .args(["-c", &format!("import {module}")])
+        .stderr(std::process::Stdio::null())
+        .status();
+    if found.is_ok_and(|status| status.success()) {
+        return Some(python);
+    }
+    eprintln!("skipped: no Python package {module}: run tests/run.sh once");
+    None
+}

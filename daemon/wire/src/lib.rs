@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 pub mod files;
+pub mod language;
 pub mod path;
 pub mod v1;
 pub mod v2;

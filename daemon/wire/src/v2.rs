@@ -173,6 +173,12 @@ pub mod codes {
     pub const DECODE: &str = "decode";
     /// More sound unanswered, or a longer utterance, than the server takes.
     pub const LIMIT: &str = "limit";
+    /// There is no file of the model that the server was started with; the connection ends.
+    pub const MODEL_MISSING: &str = "model-missing";
+    /// The model's file is damaged or no model; the connection ends.
+    pub const MODEL_INVALID: &str = "model-invalid";
+    /// The server's processor cannot run the model; the connection ends.
+    pub const CPU_UNSUPPORTED: &str = "cpu-unsupported";
     /// The server is ending; connect again.
     pub const GOING_AWAY: &str = "going-away";
 }

@@ -4,7 +4,13 @@
 //! A library only so that tests and fuzz targets reach the parts; the contract is the bus.
 
 pub mod event;
+
+pub mod bus;
+pub mod config;
+pub mod daemon;
 pub mod fault;
+pub mod log;
+pub mod run;
 pub mod speech;
 
 pub mod capture;

@@ -4,14 +4,33 @@
 //! Enters: [`Speech`] from the audio thread, [`ToTranscriber`] from the daemon. Leaves: [`Event`]s.
 //! Runs as one task; the engine child, when the backend is local, is its property.
 
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use wstream_wire::Strategy;
 
+use self::work::Work;
 use crate::event::Event;
 use crate::speech::Speech;
+
+mod work;
+
+mod link;
+mod outage;
+
+mod connection;
+mod local;
+mod protocol;
+
+mod outbox;
+mod shown;
+mod unanswered;
+
+#[cfg(test)]
+mod tests;
 
 /// What the transcriber works with, as configured and as switched at run time. Strategy and
 /// language count from the next utterance on, the backend and the model at once.
@@ -74,10 +93,53 @@ pub enum ToTranscriber {
 /// Runs until [`ToTranscriber::Shutdown`] or until both channels have closed.
 pub async fn run(
     settings: TranscriberSettings,
-    from_audio: mpsc::Receiver<Speech>,
-    from_daemon: mpsc::Receiver<ToTranscriber>,
+    mut from_audio: mpsc::Receiver<Speech>,
+    mut from_daemon: mpsc::Receiver<ToTranscriber>,
     to_daemon: mpsc::Sender<Event>,
 ) {
-    let _ = (settings, from_audio, from_daemon, to_daemon);
-    todo!()
+    let mut work = Work::new(settings);
+    let (mut audio_open, mut daemon_open) = (true, true);
+    while audio_open || daemon_open {
+        work.settle(Instant::now());
+        let deadline = work.deadline();
+        // In this order: sound must not wait for anything, and a timer that has run out while we
+        // were busy must not overrule what has arrived in the meantime.
+        tokio::select! {
+            biased;
+            command = from_daemon.recv(), if daemon_open => match command {
+                Some(ToTranscriber::Configure(settings)) => work.configure(*settings),
+                Some(ToTranscriber::Warm) => work.warm(),
+                Some(ToTranscriber::Cancel { session }) => work.cancel(session),
+                Some(ToTranscriber::Shutdown(done)) => {
+                    work.end().await;
+                    // The daemon may have stopped waiting.
+                    let _ = done.send(());
+                    return;
+                }
+                None => daemon_open = false,
+            },
+            speech = from_audio.recv(), if audio_open && work.takes_speech() => match speech {
+                Some(speech) => work.speech(speech),
+                None => audio_open = false,
+            },
+            permit = to_daemon.reserve(), if work.has_event() => match permit {
+                Ok(permit) => {
+                    if let Some(event) = work.take_event() {
+                        permit.send(event);
+                    }
+                }
+                Err(_) => work.forget_events(),
+            },
+            moved = poll_fn(|cx| work.poll(cx)) => work.moved(moved, Instant::now()),
+            () = until(deadline), if deadline.is_some() => work.overdue(Instant::now()),
+        }
+    }
+    work.end().await;
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
 }

@@ -1,0 +1,170 @@
+//! `wstreamctl status`
+
+use clap::Args;
+
+use crate::bus::{Bus, Events, read};
+use crate::event::{Event, Object};
+use crate::failure::Failure;
+use crate::interrupt::Interrupts;
+use crate::output;
+
+/// The state in our own words while there is no daemon.
+pub(crate) const STOPPED: &str = "stopped";
+
+/// Show what the daemon does and what it is set to
+///
+/// Does not start the daemon: while it does not run, the state is `stopped`. The other states are
+/// `idle`, `listening`, and `finishing` while texts are still to come.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+    wstreamctl status
+    wstreamctl status --json | jq -r .state
+    wstreamctl status --json --follow          for a status bar: an object per change")]
+pub(crate) struct Status {
+    /// Print a JSON object on one line
+    #[arg(long)]
+    json: bool,
+
+    /// Print again at each change, until interrupted
+    #[arg(long)]
+    follow: bool,
+}
+
+impl Status {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let bus = Bus::connect().await?;
+        if !self.follow {
+            return self.print(&current(&bus).await?);
+        }
+        let mut interrupts = Interrupts::new()?;
+        tokio::select! {
+            _ = interrupts.next() => Ok(()),
+            failed = self.follow(&bus) => failed,
+        }
+    }
+
+    async fn follow(&self, bus: &Bus) -> Result<(), Failure> {
+        let mut events = bus.events().await?;
+        let mut shown = None;
+        loop {
+            let status = match current(bus).await {
+                Ok(status) => status,
+                // It left between the question and the answer; the event follows.
+                Err(Failure::Vanished | Failure::NotInstalled) => stopped(),
+                Err(failure) => return Err(failure),
+            };
+            if shown.as_ref() != Some(&status) {
+                self.print(&status)?;
+                shown = Some(status);
+            }
+            change(&mut events).await?;
+        }
+    }
+
+    fn print(&self, status: &Object) -> Result<(), Failure> {
+        if self.json {
+            return output::object(status);
+        }
+        if self.follow {
+            return output::line(&one_line(status));
+        }
+        for (key, value) in status.members() {
+            // Lists are for programs; the commands of their names show them better.
+            if let Some(text) = value.as_str() {
+                output::line(&format!("{key:<11} {}", shown(key, text)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits until something changes that `status` shows.
+async fn change(events: &mut Events) -> Result<(), Failure> {
+    loop {
+        let event = events.next().await?;
+        if matches!(
+            event,
+            Event::Changed { .. } | Event::Appeared | Event::Vanished
+        ) {
+            return Ok(());
+        }
+    }
+}
+
+/// What the daemon says of itself. The microphones are left out: finding them asks the sound
+/// server, which may take a while or hang.
+async fn current(bus: &Bus) -> Result<Object, Failure> {
+    if !bus.daemon_runs().await? {
+        return Ok(stopped());
+    }
+    let daemon = &bus.dictation;
+    let (state, strategy, backend, model, language, microphone, version) = tokio::try_join!(
+        read("State", daemon.state()),
+        read("Strategy", daemon.strategy()),
+        read("Backend", daemon.backend()),
+        read("Model", daemon.model()),
+        read("Language", daemon.language()),
+        read("Microphone", daemon.microphone()),
+        read("Version", daemon.version()),
+    )?;
+    let (strategies, backends, models) = tokio::try_join!(
+        read("Strategies", daemon.strategies()),
+        read("Backends", daemon.backends()),
+        read("Models", daemon.models()),
+    )?;
+    Ok(Object::plain()
+        .with("state", state)
+        .with("strategy", strategy)
+        .with("backend", backend)
+        .with("model", model)
+        .with("language", language)
+        .with("microphone", microphone)
+        .with("version", version)
+        .with("strategies", strategies)
+        .with("backends", backends)
+        .with("models", models))
+}
+
+fn stopped() -> Object {
+    Object::plain().with("state", STOPPED)
+}
+
+/// A value as a person reads it.
+fn shown<'a>(key: &str, text: &'a str) -> &'a str {
+    match (key, text) {
+        ("state", STOPPED) => "stopped (the daemon does not run; `wstreamctl start` starts it)",
+        ("microphone", "") => "(the system's default)",
+        ("model", "") => "(none; `wstreamctl model pull base` gets one)",
+        (_, text) => text,
+    }
+}
+
+/// `listening strategy=prompt …`
+fn one_line(status: &Object) -> String {
+    let mut line = String::new();
+    for (key, value) in status.members() {
+        match (key, value.as_str()) {
+            ("state", Some(state)) => line.push_str(state),
+            (key, Some(text)) if !text.is_empty() => line.push_str(&format!(" {key}={text}")),
+            _ => {}
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_per_change() {
+        let status = Object::plain()
+            .with("state", "idle")
+            .with("strategy", "prompt")
+            .with("microphone", "")
+            .with("models", ["base"]);
+        assert_eq!(one_line(&status), "idle strategy=prompt");
+        assert_eq!(one_line(&stopped()), "stopped");
+    }
+}

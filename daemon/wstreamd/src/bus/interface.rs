@@ -1,0 +1,307 @@
+//! The object on the bus: methods become commands, properties are read from what is published.
+
+use std::collections::HashMap;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use wstream_api::Error;
+use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
+use zbus::{OwnedFd, OwnedVariant, Variant, interface};
+
+use super::options::{self, Options};
+use super::{ending, error, signals};
+use crate::config::Key;
+use crate::daemon::{Command, Published};
+use crate::fault::Fault;
+
+type Details<'a> = HashMap<&'a str, Variant<'a>>;
+type RecentFinal = (u64, String, HashMap<&'static str, OwnedVariant>);
+
+#[derive(Debug)]
+pub(super) struct Dictation {
+    to_daemon: mpsc::Sender<Command>,
+    published: watch::Receiver<Published>,
+}
+
+impl Dictation {
+    pub(super) fn new(
+        to_daemon: mpsc::Sender<Command>,
+        published: watch::Receiver<Published>,
+    ) -> Self {
+        Dictation {
+            to_daemon,
+            published,
+        }
+    }
+
+    /// Sends a command that is answered and waits for the answer.
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.to_daemon
+            .send(command(reply))
+            .await
+            .map_err(|_| ending())?;
+        answer.await.map_err(|_| ending())
+    }
+
+    async fn set(&self, key: Key, value: &str) -> Result<(), Error> {
+        let value = value.to_owned();
+        self.ask(|reply| Command::Set { key, value, reply })
+            .await?
+            .map_err(error)
+    }
+
+    fn published<T>(&self, read: impl FnOnce(&Published) -> T) -> T {
+        read(&self.published.borrow())
+    }
+
+    /// Tells the daemon when `caller` leaves the bus.
+    fn follow_caller(&self, connection: &zbus::Connection, caller: &str) {
+        let (connection, caller) = (connection.clone(), caller.to_owned());
+        let to_daemon = self.to_daemon.clone();
+        tokio::spawn(async move {
+            if let Err(error) = signals::left_the_bus(&connection, &caller).await {
+                tracing::warn!(%error, "cannot tell when a caller leaves the bus");
+                return;
+            }
+            let _ = to_daemon.send(Command::CallerLeft { caller }).await;
+        });
+    }
+}
+
+#[interface(name = "org.wstream.Dictation1")]
+impl Dictation {
+    #[zbus(out_args("session"))]
+    async fn start(&self, options: Options) -> Result<u64, Error> {
+        let options = options::session(options).map_err(error)?;
+        self.ask(|reply| Command::Start { options, reply })
+            .await?
+            .map_err(error)
+    }
+
+    async fn stop(&self) -> Result<(), Error> {
+        self.ask(|reply| Command::Stop { reply }).await
+    }
+
+    #[zbus(out_args("state"))]
+    async fn toggle(&self, options: Options) -> Result<String, Error> {
+        let options = options::session(options).map_err(error)?;
+        self.ask(|reply| Command::Toggle { options, reply })
+            .await?
+            .map(str::to_owned)
+            .map_err(error)
+    }
+
+    async fn cancel(&self) -> Result<(), Error> {
+        self.ask(|reply| Command::Cancel { reply }).await
+    }
+
+    #[zbus(out_args("session"))]
+    async fn feed(
+        &self,
+        sound: OwnedFd,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &zbus::Connection,
+    ) -> Result<u64, Error> {
+        let caller = caller(&header);
+        let request = options::feed(options, sound.into(), caller.clone()).map_err(error)?;
+        let session = self
+            .ask(|reply| Command::Feed(request, reply))
+            .await?
+            .map_err(error)?;
+        self.follow_caller(connection, &caller);
+        Ok(session)
+    }
+
+    async fn set_strategy(&self, strategy: &str) -> Result<(), Error> {
+        self.set(Key::Strategy, strategy).await
+    }
+
+    async fn set_backend(&self, backend: &str) -> Result<(), Error> {
+        self.set(Key::Backend, backend).await
+    }
+
+    async fn set_model(&self, model: &str) -> Result<(), Error> {
+        self.set(Key::Model, model).await
+    }
+
+    async fn set_language(&self, language: &str) -> Result<(), Error> {
+        self.set(Key::Language, language).await
+    }
+
+    async fn set_microphone(&self, microphone: &str) -> Result<(), Error> {
+        self.set(Key::Microphone, microphone).await
+    }
+
+    #[zbus(out_args("finals"))]
+    async fn recent(&self, count: u32) -> Result<Vec<RecentFinal>, Error> {
+        let finals = self.ask(|reply| Command::Recent { count, reply }).await?;
+        finals
+            .into_iter()
+            .map(|text| {
+                let details = signals::final_details(&text)
+                    .into_iter()
+                    .map(|(key, value)| Ok((key, OwnedVariant::try_from(value)?)))
+                    .collect::<Result<_, zbus::Error>>()?;
+                Ok((text.utterance, text.text, details))
+            })
+            .collect()
+    }
+
+    async fn watch_level(
+        &self,
+        watch: bool,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &zbus::Connection,
+    ) -> Result<(), Error> {
+        let caller = caller(&header);
+        if watch {
+            self.follow_caller(connection, &caller);
+        }
+        self.to_daemon
+            .send(Command::WatchLevel { caller, watch })
+            .await
+            .map_err(|_| ending())
+    }
+
+    #[zbus(property)]
+    async fn state(&self) -> String {
+        self.published(|published| published.state.to_owned())
+    }
+
+    #[zbus(property)]
+    async fn strategy(&self) -> String {
+        self.published(|published| published.strategy.clone())
+    }
+
+    #[zbus(property)]
+    async fn backend(&self) -> String {
+        self.published(|published| published.backend.clone())
+    }
+
+    #[zbus(property)]
+    async fn model(&self) -> String {
+        self.published(|published| published.model.clone())
+    }
+
+    #[zbus(property)]
+    async fn language(&self) -> String {
+        self.published(|published| published.language.clone())
+    }
+
+    #[zbus(property)]
+    async fn microphone(&self) -> String {
+        self.published(|published| published.microphone.clone())
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn version(&self) -> &str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn strategies(&self) -> Vec<String> {
+        wstream_wire::Strategy::ALL
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[zbus(property)]
+    async fn backends(&self) -> Vec<String> {
+        self.published(|published| published.backends.clone())
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    async fn models(&self) -> Vec<String> {
+        wstream_wire::files::models_dir()
+            .map(|dir| wstream_wire::files::installed_models(&dir))
+            .unwrap_or_default()
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    async fn microphones(&self) -> zbus::fdo::Result<Vec<(String, String)>> {
+        let host = self.published(|published| published.host.clone());
+        let ask = move || crate::source::microphones((!host.is_empty()).then_some(&host));
+        // Asking a sound server can take long, and some of them hang.
+        let failed = |fault: Fault| zbus::fdo::Error::Failed(fault.message);
+        let microphones = tokio::task::spawn_blocking(ask)
+            .await
+            .map_err(|error| zbus::fdo::Error::Failed(error.to_string()))?
+            .map_err(failed)?;
+        Ok(microphones
+            .into_iter()
+            .map(|microphone| (microphone.id, microphone.name))
+            .collect())
+    }
+
+    #[zbus(signal)]
+    pub(super) async fn started(
+        emitter: &SignalEmitter<'_>,
+        utterance: u64,
+        session: u64,
+        details: Details<'_>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub(super) async fn partial(
+        emitter: &SignalEmitter<'_>,
+        utterance: u64,
+        committed: &str,
+        tentative: &str,
+        details: Details<'_>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub(super) async fn ended(
+        emitter: &SignalEmitter<'_>,
+        utterance: u64,
+        details: Details<'_>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal, name = "Final")]
+    pub(super) async fn final_text(
+        emitter: &SignalEmitter<'_>,
+        utterance: u64,
+        text: &str,
+        details: Details<'_>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub(super) async fn failed(
+        emitter: &SignalEmitter<'_>,
+        utterance: u64,
+        name: &str,
+        message: &str,
+        details: Details<'_>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub(super) async fn cancelled(emitter: &SignalEmitter<'_>, utterance: u64) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub(super) async fn session_ended(
+        emitter: &SignalEmitter<'_>,
+        session: u64,
+        details: Details<'_>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub(super) async fn trouble(
+        emitter: &SignalEmitter<'_>,
+        name: &str,
+        message: &str,
+        details: Details<'_>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub(super) async fn level(emitter: &SignalEmitter<'_>, rms: f64) -> zbus::Result<()>;
+}
+
+fn caller(header: &Header<'_>) -> String {
+    header.sender().map(ToString::to_string).unwrap_or_default()
+}

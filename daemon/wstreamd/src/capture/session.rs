@@ -1,0 +1,458 @@
+//! The audio thread: pulls sound from the source, cuts it into frames, and hands over what the
+//! endpointer makes of them.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tracing::{debug, error};
+
+use super::{CaptureRequest, Control, SourceRequest};
+use crate::endpoint::{Action, Endpointer, FRAME, FRAME_MS, RATE, rms};
+use crate::event::{EVENT_QUEUE, Event};
+use crate::fault::{Fault, FaultKind};
+use crate::source::{Feed, OpenMicrophone, Read, Source};
+use crate::speech::{SessionOptions, Speech, Utterance};
+use crate::vad::VoiceDetector;
+
+/// Messages for which room must be left in the queue to the transcriber, so that a microphone's
+/// utterance that fails for want of room can still be ended: `Pause`, `Resume`, `Abort` and one to
+/// spare.
+const RESERVE: usize = 4;
+
+/// Runs a session from opening the source to `CaptureEnded` or `CaptureFailed`.
+pub(super) fn run(
+    request: CaptureRequest,
+    control: &Control,
+    to_transcriber: mpsc::Sender<Speech>,
+    to_daemon: mpsc::Sender<Event>,
+) {
+    let session = request.session;
+    // Sound is bytes from outside: should a decoder stumble over them, the daemon must still learn
+    // that the session is over. Nothing that the closure touched is used afterwards.
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        capture(request, control, to_transcriber, &to_daemon)
+    }));
+    let last = result.unwrap_or_else(|_| {
+        error!(session, "the audio thread panicked");
+        Event::CaptureEnded {
+            session,
+            fault: Some(defect()),
+        }
+    });
+    give_memory_back();
+    // Only a daemon that has ended does not take it.
+    let _ = to_daemon.blocking_send(last);
+}
+
+/// Returns the event that ends the session.
+fn capture(
+    request: CaptureRequest,
+    control: &Control,
+    to_transcriber: mpsc::Sender<Speech>,
+    to_daemon: &mpsc::Sender<Event>,
+) -> Event {
+    let number = request.session;
+    let interrupt = Arc::clone(&control.interrupt);
+    let mut session = Session {
+        number,
+        live: matches!(request.source, SourceRequest::Microphone { .. }),
+        paced: None,
+        detector: VoiceDetector::new(request.settings.vad),
+        endpointer: Endpointer::new(&request.settings.endpoint),
+        options: request.options,
+        next_utterance: request.next_utterance,
+        open: None,
+        control,
+        to_transcriber,
+        to_daemon,
+    };
+    let opened: Result<Option<(Box<dyn Source>, String)>, Fault> = match request.source {
+        SourceRequest::Microphone { host, device } => {
+            OpenMicrophone::open(host.as_deref(), device.as_deref(), interrupt)
+                .map(|opened| opened.map(|(source, name)| (Box::new(source) as _, name)))
+        }
+        SourceRequest::Feed {
+            sound,
+            format,
+            realtime,
+        } => {
+            session.paced = realtime.then(Instant::now);
+            Feed::open(sound, format, interrupt)
+                .map(|opened| opened.map(|source| (Box::new(source) as _, String::new())))
+        }
+    };
+    match opened {
+        Err(fault) => Event::CaptureFailed {
+            session: number,
+            fault,
+        },
+        Ok(None) => Event::CaptureEnded {
+            session: number,
+            fault: None,
+        },
+        Ok(Some((mut source, name))) => {
+            session.report(Event::CaptureOpened {
+                session: number,
+                name,
+            });
+            let fault = session.listen(source.as_mut());
+            drop(source);
+            Event::CaptureEnded {
+                session: number,
+                fault,
+            }
+        }
+    }
+}
+
+struct Session<'a> {
+    number: u64,
+    /// Whether the sound comes at the pace of speech and cannot wait.
+    live: bool,
+    /// When the sound began, if a feed is to hold the pace of speech.
+    paced: Option<Instant>,
+    detector: VoiceDetector,
+    endpointer: Endpointer,
+    options: Arc<SessionOptions>,
+    next_utterance: Arc<AtomicU64>,
+    open: Option<Open>,
+    control: &'a Control,
+    to_transcriber: mpsc::Sender<Speech>,
+    to_daemon: &'a mpsc::Sender<Event>,
+}
+
+/// The utterance that is open.
+struct Open {
+    utterance: u64,
+    /// Samples from the session's beginning to its first.
+    at: u64,
+    /// Samples handed over.
+    samples: u64,
+    /// It has failed; the rest of its sound goes nowhere.
+    lost: bool,
+}
+
+/// The interrupt was raised.
+struct Interrupted;
+
+impl Session<'_> {
+    /// Takes sound until the source ends or the session is stopped; returns the fault, if one
+    /// ended it. Every utterance has ended then.
+    fn listen(&mut self, source: &mut dyn Source) -> Option<Fault> {
+        let mut sound = Vec::new();
+        let fault = loop {
+            let read = source.read(&mut sound);
+            if matches!(read, Read::Hole) {
+                self.lose_hole();
+            }
+            let taken = self.take(&mut sound);
+            match read {
+                _ if taken.is_err() => break None,
+                Read::More | Read::Hole => {}
+                Read::Interrupted | Read::End => break None,
+                Read::Fault(fault) => break Some(fault),
+            }
+        };
+        if self.control.abandon.load(Ordering::SeqCst) {
+            if let Some(Open {
+                utterance,
+                lost: false,
+                ..
+            }) = self.open.take()
+            {
+                self.hand_over(Speech::Abort { utterance });
+            }
+            return fault;
+        }
+        let mut actions = Vec::new();
+        self.endpointer.finish(&sound, &mut actions);
+        // All that remains to be done is a bounded number of messages: no interrupt is needed.
+        for action in actions {
+            let _ = self.act(action);
+        }
+        fault
+    }
+
+    /// Takes the whole frames out of `sound`.
+    fn take(&mut self, sound: &mut Vec<i16>) -> Result<(), Interrupted> {
+        let mut actions = Vec::new();
+        let mut taken = 0;
+        let mut result = Ok(());
+        for frame in sound.chunks_exact(FRAME) {
+            if !self.live && self.control.interrupt.is_raised() {
+                // A feed may hold hours; a microphone holds only what was said before the stop.
+                result = Err(Interrupted);
+                break;
+            }
+            let frame: &[i16; FRAME] = frame.try_into().expect("chunks are of this length");
+            if self.wait_for_frame().is_err() {
+                result = Err(Interrupted);
+                break;
+            }
+            taken += FRAME;
+            self.report_level(frame);
+            let voiced = self.detector.is_voiced(frame);
+            self.endpointer.push(frame, voiced, &mut actions);
+            for action in actions.drain(..) {
+                if self.act(action).is_err() {
+                    result = Err(Interrupted);
+                }
+            }
+            if result.is_err() {
+                break;
+            }
+        }
+        if result.is_err() {
+            sound.clear();
+        } else {
+            sound.drain(..taken);
+        }
+        result
+    }
+
+    /// Waits until the next frame of a paced feed would have been spoken.
+    fn wait_for_frame(&self) -> Result<(), Interrupted> {
+        let Some(began) = self.paced else {
+            return Ok(());
+        };
+        // From the beginning, not from the frame before: no error adds up.
+        let frames = self.endpointer.position() / FRAME as u64 + 1;
+        let due = began + Duration::from_millis(frames * u64::from(FRAME_MS));
+        loop {
+            if self.control.interrupt.is_raised() {
+                return Err(Interrupted);
+            }
+            match due.checked_duration_since(Instant::now()) {
+                None | Some(Duration::ZERO) => return Ok(()),
+                Some(left) => thread::park_timeout(left),
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), Interrupted> {
+        match action {
+            Action::Begin { at } => self.begin(at),
+            Action::Sound(samples) => return self.sound(samples),
+            Action::Pause { sample } => {
+                if let Some(utterance) = self.healthy() {
+                    self.hand_over(Speech::Pause { utterance, sample });
+                }
+            }
+            Action::Resume => {
+                if let Some(utterance) = self.healthy() {
+                    self.hand_over(Speech::Resume { utterance });
+                }
+            }
+            Action::End { .. } => self.end(),
+        }
+        Ok(())
+    }
+
+    /// The open utterance's number, if it has not failed.
+    fn healthy(&self) -> Option<u64> {
+        self.open
+            .as_ref()
+            .filter(|open| !open.lost)
+            .map(|open| open.utterance)
+    }
+
+    fn begin(&mut self, at: u64) {
+        let utterance = self.next_utterance.fetch_add(1, Ordering::Relaxed);
+        debug!(utterance, session = self.number, "speech began");
+        self.report(Event::Started {
+            utterance,
+            session: self.number,
+            at_s: seconds(at),
+        });
+        self.open = Some(Open {
+            utterance,
+            at,
+            samples: 0,
+            lost: false,
+        });
+        if self.live && self.is_full() {
+            // The transcriber never hears of it.
+            self.lose(utterance);
+            return;
+        }
+        self.hand_over(Speech::Begin(Utterance {
+            utterance,
+            session: self.number,
+            live: self.live,
+            options: Arc::clone(&self.options),
+        }));
+    }
+
+    fn sound(&mut self, samples: Arc<[i16]>) -> Result<(), Interrupted> {
+        let Some(utterance) = self.healthy() else {
+            return Ok(());
+        };
+        let length = samples.len() as u64;
+        if self.live && self.is_full() {
+            self.lose(utterance);
+            self.hand_over(Speech::Abort { utterance });
+            return Ok(());
+        }
+        let speech = Speech::Sound { utterance, samples };
+        if self.live {
+            self.hand_over(speech);
+        } else {
+            match self.wait_unless_interrupted(self.to_transcriber.reserve()) {
+                Some(Ok(permit)) => permit.send(speech),
+                // The transcriber has ended, and the program with it.
+                Some(Err(_)) => {}
+                None => return Err(Interrupted),
+            }
+        }
+        if let Some(open) = &mut self.open {
+            open.samples += length;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        if open.lost {
+            return;
+        }
+        let at = Instant::now();
+        let utterance = open.utterance;
+        debug!(utterance, session = self.number, "speech ended");
+        self.report(Event::Ended {
+            utterance,
+            session: self.number,
+            at_s: seconds(open.at + open.samples),
+            duration_s: seconds(open.samples),
+            at,
+        });
+        self.hand_over(Speech::End { utterance, at });
+    }
+
+    /// The source lost sound: what is open has a hole, what comes is something new.
+    fn lose_hole(&mut self) {
+        let open = self.healthy();
+        self.endpointer.forget();
+        match open {
+            Some(utterance) => {
+                self.lose(utterance);
+                self.hand_over(Speech::Abort { utterance });
+            }
+            None => self.report(Event::Trouble(sound_lost())),
+        }
+        self.open = None;
+    }
+
+    /// Says that the open utterance has failed.
+    fn lose(&mut self, utterance: u64) {
+        if let Some(open) = &mut self.open {
+            open.lost = true;
+        }
+        self.report(Event::Failed {
+            utterance,
+            fault: sound_lost(),
+        });
+    }
+
+    /// Whether the transcriber has fallen behind as far as it may.
+    fn is_full(&self) -> bool {
+        self.to_transcriber.capacity() <= RESERVE && !self.to_transcriber.is_closed()
+    }
+
+    /// Sends to the transcriber, waiting for room. For a microphone there is room, see [`RESERVE`];
+    /// a feed can wait.
+    fn hand_over(&self, speech: Speech) {
+        // Only a transcriber that has ended does not take it.
+        let _ = self.to_transcriber.blocking_send(speech);
+    }
+
+    /// Sends to the daemon, which takes all that it is sent.
+    fn report(&self, event: Event) {
+        // Only a daemon that has ended does not take it.
+        let _ = self.to_daemon.blocking_send(event);
+    }
+
+    /// Loudness is worth no waiting, and no room that other events may need.
+    fn report_level(&self, frame: &[i16; FRAME]) {
+        if self.control.watch_level.load(Ordering::Relaxed)
+            && self.to_daemon.capacity() > EVENT_QUEUE / 2
+        {
+            let _ = self.to_daemon.try_send(Event::Level { rms: rms(frame) });
+        }
+    }
+
+    /// Waits for a future, but not longer than until the session is stopped.
+    fn wait_unless_interrupted<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        let mut future = pin!(future);
+        loop {
+            if self.control.interrupt.is_raised() {
+                return None;
+            }
+            match future.as_mut().poll(&mut context) {
+                Poll::Ready(value) => return Some(value),
+                // `Capture::stop` raises the interrupt first and unparks then, so neither it nor
+                // the waker can be missed.
+                Poll::Pending => thread::park(),
+            }
+        }
+    }
+}
+
+impl Drop for Session<'_> {
+    /// Something is open only when the thread unwinds.
+    fn drop(&mut self) {
+        if let Some(utterance) = self.healthy() {
+            self.report(Event::Failed {
+                utterance,
+                fault: defect(),
+            });
+            self.hand_over(Speech::Abort { utterance });
+        }
+    }
+}
+
+/// Wakes a parked thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn sound_lost() -> Fault {
+    Fault::new(
+        FaultKind::SoundLost,
+        "the computer is too busy to keep up with the microphone, and sound was lost; say it again, with a smaller model if it happens often",
+    )
+}
+
+fn defect() -> Fault {
+    Fault::new(
+        FaultKind::Failed,
+        "listening failed by a defect of ours; start again, and please report it",
+    )
+}
+
+fn seconds(samples: u64) -> f64 {
+    samples as f64 / f64::from(RATE)
+}
+
+/// Hands the heap's free pages back to the system: an idle daemon is small.
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes no pointers, and is safe to call from any thread at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

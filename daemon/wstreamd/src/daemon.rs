@@ -1,0 +1,479 @@
+//! The owner of the daemon's state: one task that awaits only its inbox.
+//!
+//! Enters: [`Command`]s from the bus and [`Event`]s from the stages. Leaves: [`Signal`]s for the
+//! bus, [`ToTranscriber`] for the transcriber. Sound never passes through here; text always does.
+
+mod command;
+mod ledger;
+mod orders;
+mod outbox;
+mod settings;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use wstream_api as api;
+
+pub use command::{Command, FeedRequest, FinalText, Property, Published, Signal};
+pub use orders::ORDER_QUEUE;
+pub use outbox::{LatestPartial, SIGNAL_QUEUE};
+pub use settings::Settings;
+pub(crate) use settings::check_language;
+
+use crate::capture::{self, Capture, CaptureRequest, SourceRequest};
+use crate::event::Event;
+use crate::fault::{Fault, FaultKind};
+use crate::speech::{SessionOptions, Speech};
+use crate::transcriber::ToTranscriber;
+use ledger::{Ledger, SourceKind};
+use orders::Orders;
+use outbox::Outbox;
+
+/// Most commands under way to the daemon; callers on the bus wait.
+pub const COMMAND_QUEUE: usize = 64;
+
+/// The ends of the channels that the daemon holds.
+#[derive(Debug)]
+pub struct Channels {
+    /// From the bus, the configuration watcher and the signal handler.
+    pub commands: mpsc::Receiver<Command>,
+    /// From the stages.
+    pub events: mpsc::Receiver<Event>,
+    /// Given to each capture, so that its facts come back.
+    pub to_daemon: mpsc::Sender<Event>,
+    /// Given to each capture: the way of the sound.
+    pub to_transcriber_speech: mpsc::Sender<Speech>,
+    /// Commands to the transcriber.
+    pub to_transcriber: mpsc::Sender<ToTranscriber>,
+    /// To the task that emits signals.
+    pub to_signals: mpsc::Sender<Signal>,
+    /// To the same task: partials, of which only the newest counts.
+    pub to_partials: watch::Sender<Option<LatestPartial>>,
+    /// What the bus answers property reads with.
+    pub published: watch::Sender<Published>,
+}
+
+/// The daemon's state. See `daemon/README.md` for the invariants that it keeps.
+#[derive(Debug)]
+pub struct Daemon {
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Receiver<Event>,
+    to_daemon: mpsc::Sender<Event>,
+    to_transcriber_speech: mpsc::Sender<Speech>,
+    orders: Orders,
+    outbox: Outbox,
+    published: watch::Sender<Published>,
+    settings: Settings,
+    /// What is owed to whom: sessions and their utterances without an end.
+    ledger: Ledger,
+    /// The session that takes sound, with the handle that keeps its source open.
+    listening: Option<Listening>,
+    next_session: u64,
+    next_utterance: Arc<AtomicU64>,
+    /// Unique bus names of those who asked for `Level`, once per request.
+    level_watchers: Vec<String>,
+    /// Set by `Shutdown`; answered when nothing is owed any more.
+    leaving: Option<oneshot::Sender<()>>,
+}
+
+/// `State` is `listening` exactly while this exists; dropping it closes the source.
+#[derive(Debug)]
+struct Listening {
+    session: u64,
+    kind: SourceKind,
+    capture: Capture,
+    /// Callers of `Start` or `Feed` who wait until the source is open; `None` when it is.
+    opening: Option<Vec<oneshot::Sender<Result<u64, Fault>>>>,
+    /// Who called `Feed`: the session is cancelled when they leave the bus.
+    owner: Option<String>,
+}
+
+impl Daemon {
+    /// Makes an idle daemon.
+    pub fn new(settings: Settings, channels: Channels) -> Self {
+        Daemon {
+            commands: channels.commands,
+            events: channels.events,
+            to_daemon: channels.to_daemon,
+            to_transcriber_speech: channels.to_transcriber_speech,
+            orders: Orders::new(channels.to_transcriber),
+            outbox: Outbox::new(channels.to_signals, channels.to_partials),
+            published: channels.published,
+            ledger: Ledger::new(settings.config().limits.recent_finals as usize),
+            settings,
+            listening: None,
+            next_session: 1,
+            next_utterance: Arc::new(AtomicU64::new(1)),
+            level_watchers: Vec::new(),
+            leaving: None,
+        }
+    }
+
+    /// Runs until `Shutdown` has been answered or nobody can send commands any more.
+    pub async fn run(mut self) {
+        loop {
+            tokio::select! {
+                // Facts first: they are what commands are answered from.
+                biased;
+                Some(event) = self.events.recv() => self.handle_event(event),
+                command = self.commands.recv() => match command {
+                    Some(command) => self.handle_command(command),
+                    None => return,
+                },
+                () = self.outbox.flush(), if self.outbox.has_backlog() => {}
+                () = self.orders.flush(), if self.orders.has_waiting() => {}
+            }
+            self.publish_state();
+            if self.ledger.is_empty()
+                && self.listening.is_none()
+                && !self.outbox.has_backlog()
+                && let Some(done) = self.leaving.take()
+            {
+                let _ = done.send(());
+                return;
+            }
+        }
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Start { options, reply } => self.start(options, reply),
+            Command::Stop { reply } => {
+                self.stop();
+                let _ = reply.send(());
+            }
+            Command::Toggle { options, reply } => self.toggle(options, reply),
+            Command::Cancel { reply } => {
+                self.cancel_all();
+                let _ = reply.send(());
+            }
+            Command::Feed(request, reply) => self.feed(request, reply),
+            Command::Set { key, value, reply } => {
+                let changed = self.settings.choose(key, &value);
+                if changed.is_ok() {
+                    self.apply_settings();
+                }
+                let _ = reply.send(changed);
+            }
+            Command::Recent { count, reply } => {
+                let _ = reply.send(self.ledger.recent(count as usize));
+            }
+            Command::WatchLevel { caller, watch } => self.watch_level(caller, watch),
+            Command::CallerLeft { caller } => self.caller_left(&caller),
+            Command::Reload(config) => {
+                self.settings.replace(config);
+                self.ledger
+                    .keep_recent(self.settings.config().limits.recent_finals as usize);
+                self.apply_settings();
+                tracing::info!("configuration reloaded");
+            }
+            Command::Trouble(fault) => self.trouble(fault),
+            Command::Shutdown { done } => {
+                self.stop();
+                self.leaving = Some(done);
+            }
+            Command::GiveUp => self.cancel_all(),
+        }
+    }
+
+    fn start(&mut self, options: SessionOptions, reply: oneshot::Sender<Result<u64, Fault>>) {
+        if let Some(listening) = &mut self.listening {
+            let answer = match (listening.kind, &mut listening.opening) {
+                (SourceKind::Feed, _) => Err(busy()),
+                (SourceKind::Microphone, Some(waiting)) => return waiting.push(reply),
+                (SourceKind::Microphone, None) => Ok(listening.session),
+            };
+            let _ = reply.send(answer);
+            return;
+        }
+        let audio = &self.settings.config().audio;
+        let some = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let source = SourceRequest::Microphone {
+            host: some(&audio.host),
+            device: some(&audio.device),
+        };
+        self.open(source, SourceKind::Microphone, options, None, reply);
+    }
+
+    fn feed(&mut self, request: FeedRequest, reply: oneshot::Sender<Result<u64, Fault>>) {
+        if self.listening.is_some() {
+            let _ = reply.send(Err(busy()));
+            return;
+        }
+        let source = SourceRequest::Feed {
+            sound: request.sound,
+            format: request.format,
+            realtime: request.realtime,
+        };
+        let owner = Some(request.caller);
+        self.open(source, SourceKind::Feed, request.options, owner, reply);
+    }
+
+    fn open(
+        &mut self,
+        source: SourceRequest,
+        kind: SourceKind,
+        options: SessionOptions,
+        owner: Option<String>,
+        reply: oneshot::Sender<Result<u64, Fault>>,
+    ) {
+        if let Err(fault) = self.settings.check_backend(options.backend.as_deref()) {
+            let _ = reply.send(Err(fault));
+            return;
+        }
+        // A model may have been installed since.
+        if self.settings.publish().model != self.published.borrow().model {
+            self.apply_settings();
+        }
+        let session = self.next_session;
+        self.next_session += 1;
+        self.orders.send(ToTranscriber::Warm);
+        let request = CaptureRequest {
+            session,
+            source,
+            settings: self.settings.capture(),
+            options: Arc::new(options),
+            next_utterance: self.next_utterance.clone(),
+        };
+        let capture = capture::open(
+            request,
+            self.to_transcriber_speech.clone(),
+            self.to_daemon.clone(),
+        );
+        capture.watch_level(!self.level_watchers.is_empty());
+        self.ledger.open_session(session, kind);
+        self.listening = Some(Listening {
+            session,
+            kind,
+            capture,
+            opening: Some(vec![reply]),
+            owner,
+        });
+    }
+
+    fn stop(&mut self) {
+        let Some(mut listening) = self.listening.take() else {
+            return;
+        };
+        tracing::info!(session = listening.session, "stop");
+        listening.capture.stop();
+        if let Some(waiting) = listening.opening.take() {
+            answer_all(waiting, Err(interrupted()));
+        }
+        // The handle lives on until `CaptureEnded`: dropping it here would give up the last words.
+        self.ledger
+            .keep_closing(listening.session, listening.capture);
+    }
+
+    fn toggle(
+        &mut self,
+        options: SessionOptions,
+        reply: oneshot::Sender<Result<&'static str, Fault>>,
+    ) {
+        if self.listening.is_some() {
+            self.stop();
+            let _ = reply.send(Ok(self.state()));
+            return;
+        }
+        let (started, opened) = oneshot::channel();
+        self.start(options, started);
+        // The answer comes with `CaptureOpened`; waiting for it here would block the inbox.
+        tokio::spawn(async move {
+            let answer = opened.await.unwrap_or_else(|_| Err(interrupted()));
+            let _ = reply.send(answer.map(|_| api::STATE_LISTENING));
+        });
+    }
+
+    fn cancel_all(&mut self) {
+        let current = self.listening.take();
+        let Some(newest) = self.ledger.newest_session() else {
+            return;
+        };
+        tracing::info!(session = newest, "cancel");
+        if let Some(Listening {
+            opening: Some(waiting),
+            ..
+        }) = current
+        {
+            answer_all(waiting, Err(interrupted()));
+        }
+        self.orders.send(ToTranscriber::Cancel { session: newest });
+        for signal in self.ledger.cancel_all() {
+            self.send(signal);
+        }
+    }
+
+    fn caller_left(&mut self, caller: &str) {
+        self.level_watchers.retain(|watcher| watcher != caller);
+        self.tell_capture_of_watchers();
+        let feeding = self
+            .listening
+            .as_ref()
+            .and_then(|listening| listening.owner.as_deref());
+        if feeding == Some(caller) {
+            tracing::info!("the caller of Feed has left the bus");
+            self.cancel_all();
+        }
+    }
+
+    fn watch_level(&mut self, caller: String, watch: bool) {
+        if watch {
+            self.level_watchers.push(caller);
+        } else if let Some(index) = self.level_watchers.iter().position(|w| *w == caller) {
+            self.level_watchers.swap_remove(index);
+        }
+        self.tell_capture_of_watchers();
+    }
+
+    fn tell_capture_of_watchers(&self) {
+        if let Some(listening) = &self.listening {
+            listening
+                .capture
+                .watch_level(!self.level_watchers.is_empty());
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::CaptureOpened { session, name } => {
+                tracing::info!(session, source = %name, "listening");
+                if let Some(listening) = self.listening_as(session)
+                    && let Some(waiting) = listening.opening.take()
+                {
+                    answer_all(waiting, Ok(session));
+                }
+            }
+            Event::CaptureFailed { session, fault } => {
+                tracing::warn!(session, %fault, "cannot listen");
+                if self.listening_as(session).is_some()
+                    && let Some(listening) = self.listening.take()
+                {
+                    answer_all(listening.opening.unwrap_or_default(), Err(fault));
+                }
+                self.ledger.forget_session(session);
+            }
+            Event::CaptureEnded { session, fault } => {
+                if let Some(fault) = &fault {
+                    tracing::warn!(session, %fault, "the sound ended");
+                }
+                if self.listening_as(session).is_some() {
+                    self.listening = None;
+                }
+                if let Some(fault) = &fault
+                    && self.ledger.source(session) == Some(SourceKind::Microphone)
+                {
+                    self.trouble(fault.clone());
+                }
+                let ended = self.ledger.capture_ended(session, fault);
+                self.send_all(ended);
+            }
+            Event::Level { rms } => self.send(Signal::Level { rms }),
+            Event::Partial {
+                utterance,
+                committed,
+                tentative,
+                heard_s,
+                processing_time_ms,
+            } => {
+                if let Some(session) = self.ledger.session_of(utterance) {
+                    self.outbox.partial(LatestPartial {
+                        utterance,
+                        session,
+                        committed,
+                        tentative,
+                        heard_s,
+                        processing_time_ms,
+                    });
+                }
+            }
+            Event::Trouble(fault) => {
+                tracing::warn!(%fault, "trouble");
+                self.trouble(fault);
+            }
+            Event::Started { .. }
+            | Event::Ended { .. }
+            | Event::Final(_)
+            | Event::Failed { .. } => {
+                let signals = self.ledger.handle(event);
+                self.send_all(signals);
+            }
+        }
+    }
+
+    fn listening_as(&mut self, session: u64) -> Option<&mut Listening> {
+        self.listening
+            .as_mut()
+            .filter(|listening| listening.session == session)
+    }
+
+    fn apply_settings(&mut self) {
+        let settings = self.settings.transcriber();
+        self.orders
+            .send(ToTranscriber::Configure(Box::new(settings)));
+        let before = self.published.borrow().clone();
+        let after = Published {
+            state: before.state,
+            ..self.settings.publish()
+        };
+        let changed = after.differences(&before);
+        self.published.send_replace(after);
+        for property in changed {
+            self.send(Signal::Changed(property));
+        }
+    }
+
+    fn publish_state(&mut self) {
+        let state = self.state();
+        if self.published.borrow().state != state {
+            self.published
+                .send_modify(|published| published.state = state);
+            self.send(Signal::Changed(Property::State));
+        }
+    }
+
+    fn state(&self) -> &'static str {
+        if self.listening.is_some() {
+            api::STATE_LISTENING
+        } else if self.ledger.is_empty() {
+            api::STATE_IDLE
+        } else {
+            api::STATE_FINISHING
+        }
+    }
+
+    fn trouble(&mut self, fault: Fault) {
+        self.send(Signal::Trouble { fault });
+    }
+
+    fn send(&mut self, signal: Signal) {
+        self.outbox.send(signal);
+    }
+
+    fn send_all(&mut self, signals: Vec<Signal>) {
+        for signal in signals {
+            self.send(signal);
+        }
+    }
+}
+
+fn answer_all(waiting: Vec<oneshot::Sender<Result<u64, Fault>>>, answer: Result<u64, Fault>) {
+    for reply in waiting {
+        // A caller that has left does not want the answer.
+        let _ = reply.send(answer.clone());
+    }
+}
+
+fn busy() -> Fault {
+    Fault::new(
+        FaultKind::Busy,
+        "another session is taking sound: stop it first (wstreamctl stop) or wait for its end",
+    )
+}
+
+fn interrupted() -> Fault {
+    Fault::new(
+        FaultKind::Failed,
+        "stopped before the sound source was open: start again",
+    )
+}

@@ -1,0 +1,376 @@
+//! What is owed: every utterance that started gets exactly one end, and every session ends when
+//! its last utterance has. No input or output: events in, signals out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use super::{FinalText, Signal};
+use crate::capture::Capture;
+use crate::event::{Event, Transcript};
+use crate::fault::Fault;
+
+/// Where a session's sound comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SourceKind {
+    Microphone,
+    Feed,
+}
+
+impl SourceKind {
+    fn name(self) -> &'static str {
+        match self {
+            SourceKind::Microphone => "microphone",
+            SourceKind::Feed => "feed",
+        }
+    }
+}
+
+/// Sessions that have not ended, and their utterances.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    sessions: BTreeMap<u64, Session>,
+    owed: BTreeMap<u64, Owed>,
+    /// The last finals, oldest first; at most `recent_limit`.
+    recent: VecDeque<FinalText>,
+    recent_limit: usize,
+}
+
+#[derive(Debug)]
+struct Session {
+    kind: SourceKind,
+    utterances: u64,
+    /// The source is closed and every utterance is known.
+    captured: bool,
+    fault: Option<Fault>,
+    /// A capture that was told to stop and has not said yet that it did.
+    _closing: Option<Capture>,
+}
+
+#[derive(Debug)]
+struct Owed {
+    session: u64,
+    ended_at: Option<Instant>,
+    duration_s: f64,
+}
+
+impl Ledger {
+    pub(super) fn new(recent_limit: usize) -> Self {
+        Ledger {
+            sessions: BTreeMap::new(),
+            owed: BTreeMap::new(),
+            recent: VecDeque::new(),
+            recent_limit,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    pub(super) fn open_session(&mut self, session: u64, kind: SourceKind) {
+        let opened = Session {
+            kind,
+            utterances: 0,
+            captured: false,
+            fault: None,
+            _closing: None,
+        };
+        self.sessions.insert(session, opened);
+    }
+
+    /// Holds the handle of a capture that was told to stop until it has.
+    pub(super) fn keep_closing(&mut self, session: u64, capture: Capture) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session._closing = Some(capture);
+        }
+    }
+
+    /// A session that never had sound leaves no trace.
+    pub(super) fn forget_session(&mut self, session: u64) {
+        self.sessions.remove(&session);
+    }
+
+    pub(super) fn newest_session(&self) -> Option<u64> {
+        self.sessions.keys().next_back().copied()
+    }
+
+    pub(super) fn source(&self, session: u64) -> Option<SourceKind> {
+        self.sessions.get(&session).map(|session| session.kind)
+    }
+
+    /// The session of an utterance that is still owed.
+    pub(super) fn session_of(&self, utterance: u64) -> Option<u64> {
+        self.owed.get(&utterance).map(|owed| owed.session)
+    }
+
+    /// The facts of one utterance. Those of a session or utterance that has ended are dropped.
+    pub(super) fn handle(&mut self, event: Event) -> Vec<Signal> {
+        match event {
+            Event::Started {
+                utterance,
+                session,
+                at_s,
+            } => self.started(utterance, session, at_s),
+            Event::Ended {
+                utterance,
+                session,
+                at_s,
+                duration_s,
+                at,
+            } => match self.owed.get_mut(&utterance) {
+                Some(owed) => {
+                    owed.ended_at = Some(at);
+                    owed.duration_s = duration_s;
+                    vec![Signal::Ended {
+                        utterance,
+                        session,
+                        at_s,
+                        duration_s,
+                    }]
+                }
+                None => Vec::new(),
+            },
+            Event::Final(transcript) => self.finish(transcript),
+            Event::Failed { utterance, fault } => match self.owed.remove(&utterance) {
+                Some(Owed { session, .. }) => {
+                    tracing::warn!(utterance, %fault, "utterance failed");
+                    let failed = Signal::Failed {
+                        utterance,
+                        session,
+                        fault,
+                    };
+                    self.with_session_end(failed, session)
+                }
+                None => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+
+    fn started(&mut self, utterance: u64, session: u64, at_s: f64) -> Vec<Signal> {
+        let Some(opened) = self.sessions.get_mut(&session) else {
+            return Vec::new();
+        };
+        opened.utterances += 1;
+        let source = opened.kind.name();
+        let owed = Owed {
+            session,
+            ended_at: None,
+            duration_s: 0.0,
+        };
+        self.owed.insert(utterance, owed);
+        vec![Signal::Started {
+            utterance,
+            session,
+            source,
+            at_s,
+        }]
+    }
+
+    fn finish(&mut self, transcript: Transcript) -> Vec<Signal> {
+        let Some(owed) = self.owed.remove(&transcript.utterance) else {
+            return Vec::new();
+        };
+        let latency = owed.ended_at.map(|at| at.elapsed().as_secs_f64() * 1e3);
+        let text = FinalText {
+            utterance: transcript.utterance,
+            session: owed.session,
+            raw: transcript.text.clone(),
+            text: transcript.text,
+            language: transcript.language,
+            segments: transcript.segments,
+            duration_s: owed.duration_s,
+            processing_time_ms: transcript.processing_time_ms,
+            latency_ms: latency.unwrap_or_default(),
+            confidence: transcript.confidence,
+            strategy: transcript.strategy.to_string(),
+            backend: transcript.backend,
+        };
+        if !text.text.is_empty() {
+            self.recent.push_back(text.clone());
+            self.keep_recent(self.recent_limit);
+        }
+        self.with_session_end(Signal::Final(Box::new(text)), owed.session)
+    }
+
+    /// No more utterances of this session will start.
+    pub(super) fn capture_ended(&mut self, session: u64, fault: Option<Fault>) -> Vec<Signal> {
+        if let Some(open) = self.sessions.get_mut(&session) {
+            open.captured = true;
+            open.fault = fault;
+            open._closing = None;
+        }
+        self.session_end(session).into_iter().collect()
+    }
+
+    /// Ends everything that is owed, without text.
+    pub(super) fn cancel_all(&mut self) -> Vec<Signal> {
+        let owed = std::mem::take(&mut self.owed);
+        let sessions = std::mem::take(&mut self.sessions);
+        let cancelled = owed
+            .into_keys()
+            .map(|utterance| Signal::Cancelled { utterance });
+        let ended = sessions
+            .into_iter()
+            .map(|(session, state)| Signal::SessionEnded {
+                session,
+                utterances: state.utterances,
+                fault: state.fault,
+            });
+        cancelled.chain(ended).collect()
+    }
+
+    /// The last finals, oldest first, at most `count`.
+    pub(super) fn recent(&self, count: usize) -> Vec<FinalText> {
+        let skipped = self.recent.len().saturating_sub(count);
+        self.recent.iter().skip(skipped).cloned().collect()
+    }
+
+    /// Keeps at most `limit` finals from now on.
+    pub(super) fn keep_recent(&mut self, limit: usize) {
+        self.recent_limit = limit;
+        let excess = self.recent.len().saturating_sub(limit);
+        self.recent.drain(..excess);
+    }
+
+    fn with_session_end(&mut self, signal: Signal, session: u64) -> Vec<Signal> {
+        let mut signals = vec![signal];
+        signals.extend(self.session_end(session));
+        signals
+    }
+
+    fn session_end(&mut self, session: u64) -> Option<Signal> {
+        if self.owed.values().any(|owed| owed.session == session) {
+            return None;
+        }
+        let over = self.sessions.get(&session)?.captured;
+        let ended = over.then(|| self.sessions.remove(&session))??;
+        Some(Signal::SessionEnded {
+            session,
+            utterances: ended.utterances,
+            fault: ended.fault,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::FaultKind;
+    use wstream_wire::Strategy;
+
+    fn started(utterance: u64, session: u64) -> Event {
+        Event::Started {
+            utterance,
+            session,
+            at_s: 0.0,
+        }
+    }
+
+    fn ended(utterance: u64, session: u64) -> Event {
+        Event::Ended {
+            utterance,
+            session,
+            at_s: 1.0,
+            duration_s: 1.0,
+            at: Instant::now(),
+        }
+    }
+
+    fn text(utterance: u64, text: &str) -> Event {
+        Event::Final(Transcript {
+            utterance,
+            text: text.to_owned(),
+            segments: Vec::new(),
+            language: "en".to_owned(),
+            processing_time_ms: 1.0,
+            confidence: None,
+            strategy: Strategy::Prompt,
+            backend: "local".to_owned(),
+        })
+    }
+
+    fn failed(utterance: u64) -> Event {
+        Event::Failed {
+            utterance,
+            fault: Fault::new(FaultKind::EngineFailed, "x"),
+        }
+    }
+
+    fn names(signals: Vec<Signal>) -> Vec<String> {
+        signals
+            .into_iter()
+            .map(|signal| match signal {
+                Signal::Started { utterance, .. } => format!("started {utterance}"),
+                Signal::Ended { utterance, .. } => format!("ended {utterance}"),
+                Signal::Final(text) => format!("final {} {}", text.utterance, text.text),
+                Signal::Failed { utterance, .. } => format!("failed {utterance}"),
+                Signal::Cancelled { utterance } => format!("cancelled {utterance}"),
+                Signal::SessionEnded {
+                    session,
+                    utterances,
+                    ..
+                } => format!("session {session} of {utterances}"),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_utterance_gets_one_end_and_the_session_ends_after_the_last() {
+        let mut ledger = Ledger::new(10);
+        ledger.open_session(1, SourceKind::Microphone);
+        assert_eq!(names(ledger.handle(started(1, 1))), ["started 1"]);
+        assert_eq!(names(ledger.handle(ended(1, 1))), ["ended 1"]);
+        assert_eq!(names(ledger.handle(started(2, 1))), ["started 2"]);
+        assert_eq!(names(ledger.handle(text(1, "one"))), ["final 1 one"]);
+        assert!(names(ledger.handle(text(1, "again"))).is_empty());
+        assert!(names(ledger.handle(failed(1))).is_empty());
+        assert!(names(ledger.capture_ended(1, None)).is_empty());
+        assert_eq!(
+            names(ledger.handle(failed(2))),
+            ["failed 2", "session 1 of 2"]
+        );
+        assert!(ledger.is_empty());
+        assert_eq!(ledger.recent(5).len(), 1);
+    }
+
+    #[test]
+    fn a_session_without_utterances_ends_with_its_sound() {
+        let mut ledger = Ledger::new(10);
+        ledger.open_session(7, SourceKind::Feed);
+        assert_eq!(names(ledger.capture_ended(7, None)), ["session 7 of 0"]);
+    }
+
+    #[test]
+    fn cancel_ends_everything_and_late_facts_are_dropped() {
+        let mut ledger = Ledger::new(10);
+        ledger.open_session(1, SourceKind::Microphone);
+        ledger.handle(started(1, 1));
+        ledger.handle(ended(1, 1));
+        ledger.handle(started(2, 1));
+        assert_eq!(
+            names(ledger.cancel_all()),
+            ["cancelled 1", "cancelled 2", "session 1 of 2"]
+        );
+        for late in [started(3, 1), ended(2, 1), text(1, "late"), failed(2)] {
+            assert!(ledger.handle(late).is_empty());
+        }
+        assert!(ledger.capture_ended(1, None).is_empty());
+    }
+
+    #[test]
+    fn recent_finals_are_bounded_and_without_empty_ones() {
+        let mut ledger = Ledger::new(2);
+        ledger.open_session(1, SourceKind::Microphone);
+        for utterance in 1..=4 {
+            ledger.handle(started(utterance, 1));
+            ledger.handle(text(utterance, if utterance == 3 { "" } else { "word" }));
+        }
+        let numbers: Vec<u64> = ledger.recent(10).iter().map(|f| f.utterance).collect();
+        assert_eq!(numbers, [2, 4]);
+        assert_eq!(ledger.recent(1).len(), 1);
+        ledger.keep_recent(0);
+        assert!(ledger.recent(10).is_empty());
+    }
+}

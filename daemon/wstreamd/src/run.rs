@@ -1,0 +1,146 @@
+//! Starts every stage, connects them, and ends them in order.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::bus::{self, BusError, FromDaemon};
+use crate::config::{self, Choices, Config};
+use crate::daemon::{
+    COMMAND_QUEUE, Channels, Command, Daemon, ORDER_QUEUE, SIGNAL_QUEUE, Settings,
+};
+use crate::event::EVENT_QUEUE;
+use crate::fault::{Fault, FaultKind};
+use crate::speech::SPEECH_QUEUE;
+use crate::transcriber::{self, ToTranscriber};
+
+/// How long finals that are owed may still come after SIGTERM; within the two seconds that a
+/// service should take to stop.
+const LAST_FINALS: Duration = Duration::from_millis(1500);
+
+/// How long the engine may take to end after that.
+const ENGINE_END: Duration = Duration::from_millis(3000);
+
+/// Why the daemon ended, other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It never got on the bus.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// It was on the bus, and the bus went away or gave its name to another.
+    #[error("the session bus has gone: start wstreamd again when there is one")]
+    BusGone,
+    /// The process could not set itself up.
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Runs the daemon until SIGTERM, SIGINT, or the loss of the bus.
+pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
+
+    let settings = Settings::new(config, Choices::load());
+    let (to_daemon, events) = mpsc::channel(EVENT_QUEUE);
+    let (commander, commands) = mpsc::channel(COMMAND_QUEUE);
+    let (to_transcriber_speech, from_audio) = mpsc::channel(SPEECH_QUEUE);
+    let (to_transcriber, from_daemon) = mpsc::channel(ORDER_QUEUE);
+    let (to_signals, signals) = mpsc::channel(SIGNAL_QUEUE);
+    let (to_partials, partials) = watch::channel(None);
+    let (publish, published) = watch::channel(settings.publish());
+
+    let connection = bus::serve(commander.clone(), published.clone()).await?;
+    let transcriber = tokio::spawn(transcriber::run(
+        settings.transcriber(),
+        from_audio,
+        from_daemon,
+        to_daemon.clone(),
+    ));
+    let channels = Channels {
+        commands,
+        events,
+        to_daemon,
+        to_transcriber_speech,
+        to_transcriber: to_transcriber.clone(),
+        to_signals,
+        to_partials,
+        published: publish,
+    };
+    let daemon = tokio::spawn(Daemon::new(settings, channels).run());
+    let from_daemon = FromDaemon {
+        signals,
+        partials,
+        published,
+    };
+    let emitting = tokio::spawn({
+        let connection = connection.clone();
+        async move { bus::emit(&connection, from_daemon).await }
+    });
+    let (reload, mut changed) = mpsc::channel(1);
+    if let Some(path) = config_path.clone() {
+        tokio::spawn(config::watch(path, reload));
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+
+    let gone = bus::gone(&connection);
+    tokio::pin!(gone);
+    let outcome = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            _ = hangup.recv() => reload_config(&config_path, &commander).await,
+            Some(()) = changed.recv() => reload_config(&config_path, &commander).await,
+            () = &mut gone => break Err(RunError::BusGone),
+        }
+    };
+
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    tracing::info!("ending");
+    end_daemon(&commander, daemon).await;
+    let (done, ended) = oneshot::channel();
+    if to_transcriber
+        .send(ToTranscriber::Shutdown(done))
+        .await
+        .is_ok()
+    {
+        let _ = tokio::time::timeout(ENGINE_END, ended).await;
+    }
+    transcriber.abort();
+    // The daemon's end has closed the queue of signals; what is in it goes out first.
+    if outcome.is_ok() {
+        let _ = tokio::time::timeout(LAST_FINALS, emitting).await;
+    }
+    outcome
+}
+
+/// Delivers what is owed for as long as there is time, and cancels the rest.
+async fn end_daemon(commander: &mpsc::Sender<Command>, daemon: tokio::task::JoinHandle<()>) {
+    let (done, mut ended) = oneshot::channel();
+    if commander.send(Command::Shutdown { done }).await.is_err() {
+        return;
+    }
+    if tokio::time::timeout(LAST_FINALS, &mut ended).await.is_err() {
+        let _ = commander.send(Command::GiveUp).await;
+        let _ = ended.await;
+    }
+    let _ = daemon.await;
+}
+
+async fn reload_config(path: &Option<PathBuf>, commander: &mpsc::Sender<Command>) {
+    let Some(path) = path else {
+        return;
+    };
+    let command = match config::load(path) {
+        Ok(config) => Command::Reload(Box::new(config)),
+        Err(error) => {
+            tracing::warn!("the configuration stays as it was: {error}");
+            let problem = format!("the configuration stays as it was: {error}");
+            Command::Trouble(Fault::new(FaultKind::BadConfig, problem))
+        }
+    };
+    let _ = commander.send(command).await;
+}

@@ -1,1 +1,0 @@
-//! Where sound comes from: a microphone, or a descriptor that a client handed over.

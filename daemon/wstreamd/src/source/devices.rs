@@ -1,0 +1,354 @@
+//! Which sound servers run, which microphones they have, and which of them is meant.
+//!
+//! Everything here may block on a server that hangs: only on a thread that may be left behind.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use cpal::traits::{DeviceTrait as _, HostTrait as _};
+use cpal::{Device, DeviceDirection, ErrorKind, Host, HostId};
+use tracing::debug;
+
+use crate::fault::{Fault, FaultKind};
+
+/// The names of the sound systems, in the order in which the first one running is taken. PulseAudio
+/// is also what PipeWire offers, and gives the least trouble; ALSA is always there.
+pub const HOSTS: [&str; 3] = ["pulseaudio", "pipewire", "alsa"];
+
+/// ALSA's plugins that are offered as if they were devices, but only convert.
+const ALSA_PLUGINS: [&str; 8] = [
+    "null",
+    "lavrate",
+    "oss",
+    "samplerate",
+    "speex",
+    "speexrate",
+    "upmix",
+    "vdownmix",
+];
+
+/// How long a server may take to say what it has; it takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A microphone that can be chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Microphone {
+    /// What to choose it by; stays the same from day to day.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Whether it is taken when none is chosen.
+    pub is_default: bool,
+}
+
+/// The microphones of the first sound system that runs, or of the named one: microphones first,
+/// then what outputs play, which can be chosen as well. Blocks, but not for ever.
+pub fn microphones(host: Option<&str>) -> Result<Vec<Microphone>, Fault> {
+    let host = host.map(str::to_owned);
+    let (answer, answered) = mpsc::channel();
+    let asked = thread::Builder::new()
+        .name("microphones".to_owned())
+        .spawn(move || {
+            let list = running_host(host.as_deref()).and_then(|host| {
+                let (list, _) = list(&host)?;
+                Ok(list)
+            });
+            // Nobody waits any more.
+            let _ = answer.send(list);
+        });
+    let list = asked.ok().and_then(|_| answered.recv_timeout(PATIENCE).ok());
+    list.unwrap_or_else(|| Err(unresponsive()))
+}
+
+/// A sound server that does not answer.
+pub(super) fn unresponsive() -> Fault {
+    Fault::new(
+        FaultKind::NoMicrophone,
+        "the sound server does not answer; restart it, for instance with `systemctl --user restart pipewire pipewire-pulse wireplumber`",
+    )
+}
+
+/// A device with what it is called.
+pub(super) struct Found {
+    pub(super) device: Device,
+    pub(super) name: String,
+}
+
+/// Finds the microphone that is meant.
+pub(super) fn find(host: Option<&str>, wanted: Option<&str>) -> Result<Found, Fault> {
+    let host = running_host(host)?;
+    let system = host.id().name();
+    let (list, devices) = list(&host)?;
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
+        return find_default(&host, &list);
+    };
+    // What ALSA names only on request: any of its descriptions of a device is an identifier.
+    let chosen = choose(&list, wanted, system);
+    let at = match chosen {
+        Ok(at) => at,
+        Err(fault) => return Err(fault),
+    };
+    let device = devices.into_iter().nth(at).expect("lists are of one length");
+    Ok(Found {
+        device,
+        name: list[at].name.clone(),
+    })
+}
+
+/// The default, unless it is only what an output plays: that is what servers fall back to when no
+/// microphone is connected, and nobody speaks there.
+fn find_default(host: &Host, list: &[Microphone]) -> Result<Found, Fault> {
+    let system = host.id().name();
+    let missing = || {
+        Fault::new(
+            FaultKind::NoMicrophone,
+            format!("{system} has no microphone; connect one, or switch it on in the sound settings"),
+        )
+    };
+    let device = host.default_input_device().ok_or_else(missing)?;
+    let id = identifier(&device);
+    let known = list.iter().find(|microphone| microphone.id == id);
+    if host.id() != HostId::Alsa && known.is_none_or(|_| is_monitor(&device)) {
+        return Err(missing());
+    }
+    let name = known.map_or_else(|| device.to_string(), |microphone| microphone.name.clone());
+    Ok(Found { device, name })
+}
+
+/// The named host, or the first that answers.
+fn running_host(name: Option<&str>) -> Result<Host, Fault> {
+    if let Some(name) = name.filter(|name| !name.is_empty()) {
+        let host = name.parse().map_err(|_| unknown_host(name))?;
+        return cpal::host_from_id(host).map_err(|error| {
+            Fault::new(
+                FaultKind::NoMicrophone,
+                format!("{host} does not answer ({error}); start it, or choose another sound system"),
+            )
+        });
+    }
+    let mut tried = Vec::new();
+    let available = cpal::available_hosts();
+    for name in HOSTS {
+        let Ok(host) = name.parse::<HostId>() else {
+            continue;
+        };
+        if !available.contains(&host) {
+            continue;
+        }
+        match cpal::host_from_id(host) {
+            Ok(host) => return Ok(host),
+            Err(error) => {
+                debug!(%host, %error, "this sound system does not run");
+                tried.push(format!("{host}: {error}"));
+            }
+        }
+    }
+    let tried = tried.join(", ");
+    Err(Fault::new(
+        FaultKind::NoMicrophone,
+        format!("no sound system answers ({tried}); start PipeWire or PulseAudio"),
+    ))
+}
+
+fn unknown_host(name: &str) -> Fault {
+    let message = if HOSTS.contains(&name) {
+        format!("this wstreamd was built without {name}; choose pulseaudio, which PipeWire also offers, or alsa")
+    } else {
+        format!("there is no sound system {name:?}; choose one of {}", HOSTS.join(", "))
+    };
+    Fault::new(FaultKind::UnknownMicrophone, message)
+}
+
+/// What can be listened to, with the devices themselves in the same order.
+fn list(host: &Host) -> Result<(Vec<Microphone>, Vec<Device>), Fault> {
+    silence_alsa();
+    let devices = host.input_devices().map_err(|error| {
+        Fault::new(
+            FaultKind::NoMicrophone,
+            format!(
+                "{} does not say what microphones there are ({error}); restart it",
+                host.id().name()
+            ),
+        )
+    })?;
+    let default = host.default_input_device().as_ref().map(identifier);
+    let mut found: Vec<(bool, Microphone, Device)> = devices
+        .map(|device| {
+            let id = identifier(&device);
+            let microphone = Microphone {
+                name: describe(&device),
+                is_default: Some(&id) == default.as_ref(),
+                id,
+            };
+            (is_monitor(&device), microphone, device)
+        })
+        .filter(|(_, microphone, _)| {
+            host.id() != HostId::Alsa || !ALSA_PLUGINS.contains(&microphone.id.as_str())
+        })
+        .collect();
+    found.sort_by_key(|(monitor, ..)| *monitor);
+    Ok(found
+        .into_iter()
+        .map(|(_, microphone, device)| (microphone, device))
+        .unzip())
+}
+
+fn identifier(device: &Device) -> String {
+    device
+        .id()
+        .map(|id| id.id().to_owned())
+        .unwrap_or_default()
+}
+
+/// ALSA puts what a device is for on a second line.
+fn describe(device: &Device) -> String {
+    device.to_string().replace('\n', ", ")
+}
+
+/// Whether this is what an output plays. PulseAudio names such sources so; PipeWire's are outputs
+/// that can be listened to.
+fn is_monitor(device: &Device) -> bool {
+    let Ok(id) = device.id() else {
+        return false;
+    };
+    if id.host() == HostId::Alsa {
+        return false;
+    }
+    let both_ways = device
+        .description()
+        .is_ok_and(|description| description.direction() == DeviceDirection::Duplex);
+    id.id().ends_with(".monitor") || both_ways
+}
+
+/// Which of the list is meant: by identifier, else by name, else by the only one that contains it.
+fn choose(list: &[Microphone], wanted: &str, system: &str) -> Result<usize, Fault> {
+    let exactly = |by: fn(&Microphone) -> &str| list.iter().position(|one| by(one) == wanted);
+    if let Some(at) = exactly(|one| &one.id).or_else(|| exactly(|one| &one.name)) {
+        return Ok(at);
+    }
+    let lower = wanted.to_lowercase();
+    let matching: Vec<usize> = (0..list.len())
+        .filter(|&at| {
+            let Microphone { id, name, .. } = &list[at];
+            id.to_lowercase().contains(&lower) || name.to_lowercase().contains(&lower)
+        })
+        .collect();
+    let names = |indices: &mut dyn Iterator<Item = usize>| -> String {
+        let names: Vec<String> = indices
+            .map(|at| format!("{} ({})", list[at].id, list[at].name))
+            .collect();
+        names.join(", ")
+    };
+    let message = match matching.as_slice() {
+        &[at] => return Ok(at),
+        [] if list.is_empty() => {
+            format!("there is no microphone {wanted:?}, {system} has none at all; connect one")
+        }
+        [] => format!(
+            "there is no microphone {wanted:?}; {system} has {}: choose one of these",
+            names(&mut (0..list.len()))
+        ),
+        several => format!(
+            "more than one microphone is called {wanted:?}: {}; choose one by the identifier before its name",
+            names(&mut several.iter().copied())
+        ),
+    };
+    Err(Fault::new(FaultKind::UnknownMicrophone, message))
+}
+
+/// What went wrong with opening or using a microphone, for people.
+pub(super) fn explain(error: &cpal::Error, name: &str) -> Fault {
+    let (kind, message) = match error.kind() {
+        ErrorKind::DeviceBusy => (
+            FaultKind::MicrophoneBusy,
+            format!(
+                "another program keeps the microphone {name} to itself; end that program, or listen through PipeWire or PulseAudio, which share it"
+            ),
+        ),
+        ErrorKind::PermissionDenied => (
+            FaultKind::NoMicrophone,
+            format!(
+                "you may not use the microphone {name} ({error}); add yourself to the group `audio` and log in again"
+            ),
+        ),
+        ErrorKind::DeviceNotAvailable | ErrorKind::HostUnavailable => (
+            FaultKind::NoMicrophone,
+            format!("the microphone {name} cannot be opened ({error}); connect it, or choose another"),
+        ),
+        _ => (
+            FaultKind::Failed,
+            format!("the microphone {name} does not work ({error}); choose another microphone or sound system"),
+        ),
+    };
+    Fault::new(kind, message)
+}
+
+/// ALSA's library writes to stderr about every plugin that it cannot load: no concern of anybody
+/// who only asks for a list. Counts for this thread only, which is short-lived.
+fn silence_alsa() {
+    // It fails only for want of memory, and then ALSA is loud.
+    let _ = alsa::Output::local_error_handler();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list() -> Vec<Microphone> {
+        [
+            ("alsa_input.usb-blue", "Blue Yeti"),
+            ("alsa_input.pci", "Built-in Audio Analogue Stereo"),
+            ("alsa_input.pci.2", "Built-in Audio Digital Stereo"),
+            ("yeti", "Blue Yeti Nano"),
+        ]
+        .map(|(id, name)| Microphone {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            is_default: false,
+        })
+        .into()
+    }
+
+    fn chosen(wanted: &str) -> Result<usize, String> {
+        choose(&list(), wanted, "PulseAudio").map_err(|fault| {
+            assert_eq!(fault.kind, FaultKind::UnknownMicrophone);
+            fault.message
+        })
+    }
+
+    #[test]
+    fn identifier_before_name_before_part() {
+        assert_eq!(chosen("alsa_input.pci"), Ok(1));
+        assert_eq!(chosen("Blue Yeti"), Ok(0));
+        assert_eq!(chosen("yeti"), Ok(3));
+        assert_eq!(chosen("USB"), Ok(0));
+        assert_eq!(chosen("digital"), Ok(2));
+    }
+
+    #[test]
+    fn unknown_and_ambiguous_names_list_what_there_is() {
+        let message = chosen("webcam").unwrap_err();
+        assert!(message.contains("no microphone \"webcam\""), "{message}");
+        assert!(message.contains("yeti (Blue Yeti Nano)"), "{message}");
+        let message = chosen("built-in").unwrap_err();
+        assert!(message.contains("more than one"), "{message}");
+        assert!(message.contains("alsa_input.pci.2"), "{message}");
+        assert!(!message.contains("yeti"), "{message}");
+    }
+
+    #[test]
+    fn no_microphone_at_all() {
+        let fault = choose(&[], "x", "PulseAudio").unwrap_err();
+        assert!(fault.message.contains("none at all"), "{fault}");
+    }
+
+    #[test]
+    fn unknown_sound_systems_are_refused_by_name() {
+        let Err(fault) = running_host(Some("jack2")) else {
+            panic!("there is no such thing");
+        };
+        assert_eq!(fault.kind, FaultKind::UnknownMicrophone);
+        assert!(fault.message.contains("pulseaudio, pipewire, alsa"), "{fault}");
+    }
+}

@@ -1,0 +1,456 @@
+//! A microphone, through one of the sound servers that cpal knows.
+//!
+//! The server's callback copies into a ring and wakes the audio thread; the stream itself is owned
+//! by a helper thread, because opening and closing one may hang with its server. That thread sleeps
+//! while the microphone is open, and is left behind if it hangs.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use cpal::traits::{DeviceTrait as _, StreamTrait as _};
+use cpal::{BufferSize, Data, ErrorKind, FromSample, SampleFormat, SizedSample, Stream, StreamConfig};
+use rtrb::{Consumer, Producer, RingBuffer};
+use tracing::{debug, info, warn};
+
+use super::devices::{Found, explain, find, unresponsive};
+use super::resample::Resampler;
+use super::{Interrupt, Read, Source};
+use crate::endpoint::RATE;
+use crate::fault::{Fault, FaultKind};
+
+/// Sound that the ring holds. Full: the audio thread has not run for so long, and what comes next
+/// is dropped and counted.
+const RING: Duration = Duration::from_secs(2);
+
+/// How much sound the server is asked to hand over at once: a voice frame is 30 ms, and more would
+/// only come late. As a share of a second.
+const BUFFERS_PER_SECOND: u32 = 50;
+
+/// Opening takes 5 to 300 ms, with a Bluetooth headset that must first change its profile some
+/// seconds.
+const OPENING: Duration = Duration::from_secs(10);
+
+/// Without sound for so long the microphone is lost: a server that dies need not say so. The
+/// longest pause that was seen on a healthy one was 1.5 s.
+const SILENT: Duration = Duration::from_secs(3);
+
+/// Closing takes milliseconds, or for ever when the server has died.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// The longest sleep while listening, should a wake-up be missed.
+const NAP: Duration = Duration::from_millis(500);
+
+/// An open microphone.
+#[derive(Debug)]
+pub(crate) struct OpenMicrophone {
+    name: String,
+    sound: Consumer<f32>,
+    shared: Arc<Shared>,
+    interrupt: Arc<Interrupt>,
+    resampler: Resampler,
+    /// What came out of the ring last.
+    mono: Vec<f32>,
+    /// Frames known to be lost.
+    lost: u64,
+    /// Callbacks seen, and when the last of them was.
+    heard: (u64, Instant),
+    helper: Helper,
+}
+
+/// The thread that owns the stream.
+#[derive(Debug)]
+struct Helper {
+    /// Dropped: the stream is to be closed.
+    close: Option<mpsc::Sender<()>>,
+    /// Disconnected when it is.
+    closed: mpsc::Receiver<()>,
+}
+
+/// What the server's threads tell the audio thread. No lock, no allocation.
+#[derive(Debug)]
+struct Shared {
+    /// Calls of the data callback.
+    callbacks: AtomicU64,
+    /// Frames that found no room in the ring.
+    lost: AtomicU64,
+    /// Times that the server itself lost sound.
+    overruns: AtomicU64,
+    /// Whether `error` is taken; after that, errors cost next to nothing. ALSA's come by the
+    /// hundred thousand.
+    failed: AtomicBool,
+    /// The first serious one.
+    error: OnceLock<cpal::Error>,
+    audio: Thread,
+}
+
+/// What the helper says once the stream runs.
+struct Opened {
+    name: String,
+    rate: u32,
+    sound: Consumer<f32>,
+}
+
+impl OpenMicrophone {
+    /// Opens the microphone that is meant and waits for its first sound. Returns it with its name;
+    /// `None`: the interrupt was raised before it came.
+    pub(crate) fn open(
+        host: Option<&str>,
+        device: Option<&str>,
+        interrupt: Arc<Interrupt>,
+    ) -> Result<Option<(Self, String)>, Fault> {
+        let shared = Arc::new(Shared {
+            callbacks: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            overruns: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+            error: OnceLock::new(),
+            audio: thread::current(),
+        });
+        let (helper, opening) = Helper::start(host, device, Arc::clone(&shared))?;
+        let began = Instant::now();
+        let opened = loop {
+            if interrupt.is_raised() {
+                return Ok(None);
+            }
+            match opening.try_recv() {
+                Ok(opened) => break opened?,
+                Err(mpsc::TryRecvError::Disconnected) => return Err(unresponsive()),
+                Err(mpsc::TryRecvError::Empty) => match OPENING.checked_sub(began.elapsed()) {
+                    Some(left) => thread::park_timeout(left),
+                    None => return Err(unresponsive()),
+                },
+            }
+        };
+        let name = opened.name;
+        let resampler = Resampler::new(opened.rate).map_err(|error| {
+            Fault::new(
+                FaultKind::Failed,
+                format!("the microphone {name} does not work ({error}); choose another"),
+            )
+        })?;
+        let microphone = OpenMicrophone {
+            name: name.clone(),
+            sound: opened.sound,
+            shared,
+            interrupt,
+            resampler,
+            mono: Vec::new(),
+            lost: 0,
+            heard: (0, Instant::now()),
+            helper,
+        };
+        Ok(microphone
+            .wait_for_first_sound()?
+            .map(|microphone| (microphone, name)))
+    }
+
+    fn wait_for_first_sound(self) -> Result<Option<Self>, Fault> {
+        let began = Instant::now();
+        loop {
+            if self.interrupt.is_raised() {
+                return Ok(None);
+            }
+            if let Some(error) = self.shared.error.get() {
+                return Err(explain(error, &self.name));
+            }
+            if self.shared.callbacks.load(Ordering::Acquire) > 0 {
+                return Ok(Some(self));
+            }
+            match OPENING.checked_sub(began.elapsed()) {
+                Some(left) => thread::park_timeout(left.min(NAP)),
+                None => {
+                    return Err(Fault::new(
+                        FaultKind::NoMicrophone,
+                        format!(
+                            "the microphone {} gives no sound; see that it is not switched off, or choose another",
+                            self.name
+                        ),
+                    ));
+                }
+            }
+        }
+    }
+
+    /// The fault of a microphone that has failed or fallen silent.
+    fn failure(&mut self) -> Option<Fault> {
+        let lost = |why: &str| {
+            Fault::new(
+                FaultKind::MicrophoneLost,
+                format!(
+                    "the microphone {} was lost ({why}); connect it again and start again, or choose another",
+                    self.name
+                ),
+            )
+        };
+        if let Some(error) = self.shared.error.get() {
+            return Some(lost(&error.to_string()));
+        }
+        let callbacks = self.shared.callbacks.load(Ordering::Acquire);
+        if callbacks != self.heard.0 {
+            self.heard = (callbacks, Instant::now());
+        } else if self.heard.1.elapsed() >= SILENT {
+            return Some(lost("no more sound comes from it"));
+        }
+        None
+    }
+
+    /// Takes what is in the ring. Returns whether sound was lost behind it.
+    fn drain(&mut self) -> bool {
+        // First, so that sound that is lost between this and the draining counts next time.
+        let lost = self.shared.lost.load(Ordering::Acquire);
+        self.mono.clear();
+        if let Ok(chunk) = self.sound.read_chunk(self.sound.slots()) {
+            let (first, second) = chunk.as_slices();
+            self.mono.extend_from_slice(first);
+            self.mono.extend_from_slice(second);
+            chunk.commit_all();
+        }
+        let hole = lost > self.lost;
+        if hole {
+            warn!(
+                frames = lost - self.lost,
+                "the audio thread was late, sound was lost"
+            );
+        }
+        self.lost = lost;
+        hole
+    }
+}
+
+impl Source for OpenMicrophone {
+    fn read(&mut self, into: &mut Vec<i16>) -> Read {
+        loop {
+            let interrupted = self.interrupt.is_raised();
+            let fault = self.failure();
+            if self.drain() {
+                // The ring was full when sound was lost: what it held is of before the hole.
+                into.clear();
+                return Read::Hole;
+            }
+            self.resampler.push(&self.mono, into);
+            if interrupted || fault.is_some() {
+                self.resampler.finish(into);
+                return fault.map_or(Read::Interrupted, Read::Fault);
+            }
+            if !self.mono.is_empty() {
+                return Read::More;
+            }
+            thread::park_timeout(NAP);
+        }
+    }
+}
+
+impl Drop for OpenMicrophone {
+    fn drop(&mut self) {
+        self.helper.close();
+        let overruns = self.shared.overruns.load(Ordering::Relaxed);
+        if overruns > 0 {
+            warn!(microphone = %self.name, overruns, "the sound server lost sound");
+        }
+    }
+}
+
+impl Helper {
+    /// Starts the thread, which opens the microphone and says so, waking the audio thread.
+    fn start(
+        host: Option<&str>,
+        device: Option<&str>,
+        shared: Arc<Shared>,
+    ) -> Result<(Self, mpsc::Receiver<Result<Opened, Fault>>), Fault> {
+        let (host, device) = (host.map(str::to_owned), device.map(str::to_owned));
+        let (answer, opening) = mpsc::channel();
+        let (close, until_close) = mpsc::channel::<()>();
+        let (still_open, closed) = mpsc::channel::<()>();
+        thread::Builder::new()
+            .name("microphone".to_owned())
+            .spawn(move || {
+                let opened = open_stream(host.as_deref(), device.as_deref(), &shared);
+                let (stream, told) = match opened {
+                    Ok((stream, opened)) => (Some(stream), Ok(opened)),
+                    Err(fault) => (None, Err(fault)),
+                };
+                // Nobody may be waiting any more; then the other channel is closed too.
+                let _ = answer.send(told);
+                shared.audio.unpark();
+                // Nothing is ever sent: this ends when the other end is dropped.
+                let _ = until_close.recv();
+                drop(stream);
+                drop(still_open);
+            })
+            .map_err(|error| {
+                Fault::new(
+                    FaultKind::Failed,
+                    format!("the microphone cannot be opened: {error}; close some programs and try again"),
+                )
+            })?;
+        let helper = Helper {
+            close: Some(close),
+            closed,
+        };
+        Ok((helper, opening))
+    }
+
+    /// Closes the stream; returns when it is closed, or cannot be.
+    fn close(&mut self) {
+        self.close = None;
+        // Nothing is ever sent, so it is either closed or late.
+        if let Err(mpsc::RecvTimeoutError::Timeout) = self.closed.recv_timeout(CLOSING) {
+            warn!("the sound server does not let go of the microphone, its thread is left behind");
+        }
+    }
+}
+
+/// On the helper thread: finds the device and starts a stream, in the best of the formats that it
+/// takes.
+fn open_stream(
+    host: Option<&str>,
+    device: Option<&str>,
+    shared: &Arc<Shared>,
+) -> Result<(Stream, Opened), Fault> {
+    let Found { device, name } = find(host, device)?;
+    let mut error = cpal::Error::new(ErrorKind::UnsupportedConfig);
+    for (config, format) in wishes(&device) {
+        let capacity = config.sample_rate as usize * RING.as_secs() as usize;
+        let (into, sound) = RingBuffer::new(capacity);
+        let started = build(&device, config, format, into, Arc::clone(shared))
+            .and_then(|stream| stream.play().map(|()| stream));
+        match started {
+            Ok(stream) => {
+                info!(
+                    microphone = %name,
+                    rate = config.sample_rate,
+                    channels = config.channels,
+                    %format,
+                    "listening"
+                );
+                let rate = config.sample_rate;
+                return Ok((stream, Opened { name, rate, sound }));
+            }
+            Err(refused) => {
+                debug!(microphone = %name, ?config, %format, error = %refused, "refused");
+                error = refused;
+                let hopeless = matches!(
+                    error.kind(),
+                    ErrorKind::DeviceBusy
+                        | ErrorKind::DeviceNotAvailable
+                        | ErrorKind::HostUnavailable
+                        | ErrorKind::PermissionDenied
+                );
+                if hopeless {
+                    break;
+                }
+            }
+        }
+    }
+    Err(explain(&error, &name))
+}
+
+/// Formats to ask for, best first. 16 kHz mono is taken by every server although not all list it,
+/// and saves them and us work; hardware without a server wants its own.
+fn wishes(device: &cpal::Device) -> Vec<(StreamConfig, SampleFormat)> {
+    let with = |rate: u32, channels: u16, buffer_size: BufferSize| StreamConfig {
+        channels,
+        sample_rate: rate,
+        buffer_size,
+    };
+    let short = |rate: u32| BufferSize::Fixed((rate / BUFFERS_PER_SECOND).max(1));
+    let mut wishes = vec![
+        (with(RATE, 1, short(RATE)), SampleFormat::F32),
+        (with(RATE, 1, short(RATE)), SampleFormat::I16),
+    ];
+    match device.default_input_config() {
+        Ok(own) => {
+            let (rate, channels) = (own.sample_rate(), own.channels());
+            wishes.push((with(rate, channels, short(rate)), own.sample_format()));
+            wishes.push((with(rate, channels, BufferSize::Default), own.sample_format()));
+        }
+        Err(error) => debug!(%error, "the device names no format of its own"),
+    }
+    wishes
+}
+
+fn build(
+    device: &cpal::Device,
+    config: StreamConfig,
+    format: SampleFormat,
+    into: Producer<f32>,
+    shared: Arc<Shared>,
+) -> Result<Stream, cpal::Error> {
+    match format {
+        SampleFormat::I8 => build_as::<i8>(device, config, into, shared),
+        SampleFormat::I16 => build_as::<i16>(device, config, into, shared),
+        SampleFormat::I24 => build_as::<cpal::I24>(device, config, into, shared),
+        SampleFormat::I32 => build_as::<i32>(device, config, into, shared),
+        SampleFormat::I64 => build_as::<i64>(device, config, into, shared),
+        SampleFormat::U8 => build_as::<u8>(device, config, into, shared),
+        SampleFormat::U16 => build_as::<u16>(device, config, into, shared),
+        SampleFormat::U24 => build_as::<cpal::U24>(device, config, into, shared),
+        SampleFormat::U32 => build_as::<u32>(device, config, into, shared),
+        SampleFormat::U64 => build_as::<u64>(device, config, into, shared),
+        SampleFormat::F32 => build_as::<f32>(device, config, into, shared),
+        SampleFormat::F64 => build_as::<f64>(device, config, into, shared),
+        _ => Err(cpal::Error::new(ErrorKind::UnsupportedConfig)),
+    }
+}
+
+fn build_as<T>(
+    device: &cpal::Device,
+    config: StreamConfig,
+    mut into: Producer<f32>,
+    shared: Arc<Shared>,
+) -> Result<Stream, cpal::Error>
+where
+    T: SizedSample,
+    f32: FromSample<T>,
+{
+    let channels = usize::from(config.channels.max(1));
+    let share = 1.0 / channels as f32;
+    // Half a voice frame: waking for less would only cost.
+    let enough = (config.sample_rate / BUFFERS_PER_SECOND / 2) as usize;
+    let capacity = into.buffer().capacity();
+    let for_errors = Arc::clone(&shared);
+    device.build_input_stream_raw(
+        config,
+        T::FORMAT,
+        move |data: &Data, _| {
+            let samples: &[T] = data.as_slice().unwrap_or(&[]);
+            let frames = samples.len() / channels;
+            match into.write_chunk_uninit(frames) {
+                Ok(chunk) => {
+                    chunk.fill_from_iter(samples.chunks_exact(channels).map(|frame| {
+                        frame.iter().map(|&s| f32::from_sample_(s)).sum::<f32>() * share
+                    }));
+                }
+                Err(_) => {
+                    shared.lost.fetch_add(frames as u64, Ordering::Release);
+                }
+            }
+            shared.callbacks.fetch_add(1, Ordering::Release);
+            if capacity - into.slots() >= enough {
+                shared.audio.unpark();
+            }
+        },
+        move |error| for_errors.note(error),
+        Some(OPENING),
+    )
+}
+
+impl Shared {
+    /// On a thread of the server's, perhaps very often.
+    fn note(&self, error: cpal::Error) {
+        match error.kind() {
+            ErrorKind::Xrun => {
+                self.overruns.fetch_add(1, Ordering::Relaxed);
+            }
+            ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
+            _ => {
+                if !self.failed.swap(true, Ordering::Relaxed) {
+                    let _ = self.error.set(error);
+                    self.audio.unpark();
+                }
+            }
+        }
+    }
+}

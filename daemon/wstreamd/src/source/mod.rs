@@ -1,0 +1,77 @@
+//! Where sound comes from: a microphone, or a descriptor that a client handed over.
+//!
+//! Leaves: 16 kHz mono samples, whatever the source delivers. Runs on the audio thread.
+
+mod devices;
+mod feed;
+mod microphone;
+mod resample;
+mod wav;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::fault::Fault;
+
+pub(crate) use feed::Feed;
+pub use devices::{HOSTS, Microphone, microphones};
+pub use feed::{CHANNELS, RATES};
+pub(crate) use microphone::OpenMicrophone;
+
+
+/// Sound that comes bit by bit.
+pub(crate) trait Source {
+    /// Waits for more sound and appends it. Returns at once, with [`Read::Interrupted`], when the
+    /// interrupt is raised.
+    fn read(&mut self, into: &mut Vec<i16>) -> Read;
+}
+
+/// How a [`Source::read`] ended.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// There may be more.
+    More,
+    /// Sound was lost before what was appended now.
+    Hole,
+    /// The interrupt was raised. What was appended is the last.
+    Interrupted,
+    /// The source has reached its end.
+    End,
+    /// The source cannot go on.
+    Fault(Fault),
+}
+
+/// Tells a source that waits to stop waiting, once and for good.
+#[derive(Debug)]
+pub(crate) struct Interrupt {
+    raised: AtomicBool,
+    /// Readable once raised, for those who wait on descriptors.
+    event: OwnedFd,
+}
+
+impl Interrupt {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Interrupt {
+            raised: AtomicBool::new(false),
+            event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        })
+    }
+
+    pub(crate) fn raise(&self) {
+        self.raised.store(true, Ordering::SeqCst);
+        // It can only fail by having been raised 2^64 times.
+        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+    }
+
+    pub(crate) fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::SeqCst)
+    }
+}
+
+impl AsFd for Interrupt {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}

@@ -1,0 +1,623 @@
+//! The parts without input or output.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::time::Instant;
+use wstream_wire::v2::{self, Begin, ClientMessage};
+use wstream_wire::{Strategy, v1};
+
+use crate::event::{Event, Transcript};
+use crate::fault::{Fault, FaultKind};
+use crate::speech::Utterance;
+use crate::transcriber::outage::{LossKind, Outage, Verdict};
+use crate::transcriber::outbox::Outbox;
+use crate::transcriber::protocol::{Answer, Frame, Opening, Output, Step, chosen};
+use crate::transcriber::shown::Shown;
+use crate::transcriber::unanswered::Unanswered;
+
+#[test]
+fn text_goes_on_behind_what_was_committed() {
+    for (committed, said, expected) in [
+        ("", "Anything at all.", "Anything at all."),
+        ("one two", "one two three", "one two three"),
+        ("one two", "one two, three", "one two, three"),
+        ("one two", "one two", "one two"),
+        ("one two", "", "one two"),
+        ("one two", "one", "one two"),
+        // Said a little differently.
+        ("one two", "One, two! Three", "one two Three"),
+        ("one two,", "one too three four", "one two, three four"),
+        ("the cat", "a the cat sat", "the cat sat"),
+        ("and the cat", "the cat sat", "and the cat sat"),
+        (
+            "one two three",
+            "\u{201c}One two three\u{201d} four",
+            "one two three four",
+        ),
+        (
+            "he said",
+            "He said \u{201c}no\u{201d}",
+            "he said \u{201c}no\u{201d}",
+        ),
+        // What follows is no part of the last word.
+        ("I do", "I don't know", "I do know"),
+        ("a well", "a well-known name", "a well name"),
+        ("hell", "hello world", "hell world"),
+        // Words without spaces between them.
+        ("你好", "你好世界", "你好世界"),
+        ("你好", "您好世界", "你好世界"),
+        ("今日は", "今日は。いい天気", "今日は。いい天気"),
+        // Nothing in common: a word twice is better than a word lost.
+        ("one", "completely different", "one different"),
+    ] {
+        let mut shown = Shown::default();
+        shown.partial(committed, "");
+        assert_eq!(shown.finish(said), expected, "{committed:?} {said:?}");
+    }
+}
+
+#[test]
+fn partials_grow() {
+    let mut shown = Shown::default();
+    for (committed, tentative, expected) in [
+        ("", "one", ("", "one")),
+        ("one", " two three", ("one", " two three")),
+        ("one two", "", ("one two", "")),
+        // Another server, from the beginning.
+        ("", "One", ("one two", "")),
+        ("", "One two three", ("one two", " three")),
+        ("One", " two three", ("one two", " three")),
+        ("One two three", " four", ("one two three", " four")),
+        (
+            "One two three four",
+            " five",
+            ("one two three four", " five"),
+        ),
+        // One that takes back what it has said.
+        ("One", "", ("one two three four", "")),
+    ] {
+        let said = shown.partial(committed, tentative);
+        assert_eq!((said.0.as_str(), said.1.as_str()), expected);
+    }
+    assert_eq!(
+        shown.finish("ONE TWO THREE FOUR FIVE"),
+        "one two three four FIVE"
+    );
+}
+
+proptest! {
+    #[test]
+    fn committed_text_is_never_taken_back(
+        said in prop::collection::vec(("[ab,.'好 -]{0,12}", "[ab,.'好 -]{0,12}"), 0..8),
+        end in "[ab,.'好 -]{0,24}",
+    ) {
+        let mut shown = Shown::default();
+        let mut last = String::new();
+        for (committed, tentative) in said {
+            let (committed, _) = shown.partial(&committed, &tentative);
+            prop_assert!(committed.starts_with(&last));
+            last = committed;
+        }
+        prop_assert!(shown.finish(&end).starts_with(&last));
+    }
+}
+
+#[test]
+fn pauses_grow_and_end() {
+    let now = Instant::now();
+    let mut outage = Outage::default();
+    let mut at = now;
+    let mut pauses = Vec::new();
+    let given_up = loop {
+        match outage.lost(LossKind::Refused, None, at, true) {
+            Verdict::Retry(pause) => pauses.push(pause.as_millis()),
+            verdict => break verdict,
+        }
+        at += Duration::from_secs(1) + Duration::from_millis(*pauses.last().unwrap() as u64);
+    };
+    assert_eq!(pauses[..4], [0, 250, 500, 1000]);
+    assert!(pauses.is_sorted() && pauses.iter().all(|&pause| pause <= 10_000));
+    assert_eq!(given_up, Verdict::GiveUp { reached: false });
+    assert!(at - now >= Duration::from_secs(30), "{:?}", at - now);
+
+    // An engine that does not start is not tried for two minutes.
+    let mut outage = Outage::default();
+    let lost = |outage: &mut Outage| outage.lost(LossKind::NotStarted, None, now, true);
+    assert_eq!(lost(&mut outage), Verdict::Retry(Duration::ZERO));
+    assert!(matches!(lost(&mut outage), Verdict::Retry(_)));
+    assert_eq!(lost(&mut outage), Verdict::GiveUp { reached: false });
+
+    // A connection that held is no part of an outage.
+    let mut outage = Outage::default();
+    assert!(outage.tell() && !outage.tell());
+    for hours in 1..10 {
+        let ready = now + Duration::from_secs(hours * 3600);
+        let at = ready + Duration::from_secs(60);
+        let verdict = outage.lost(LossKind::Broken, Some(ready), at, false);
+        assert_eq!(verdict, Verdict::Retry(Duration::ZERO));
+    }
+    assert!(outage.tell());
+}
+
+fn partial(utterance: u64, text: &str) -> Event {
+    Event::Partial {
+        utterance,
+        committed: String::new(),
+        tentative: text.to_owned(),
+        heard_s: 0.0,
+        processing_time_ms: 0.0,
+    }
+}
+
+#[test]
+fn of_partials_only_the_newest_waits() {
+    let mut outbox = Outbox::default();
+    for count in 0..1000 {
+        outbox.push(partial(1, &format!("{count}")));
+    }
+    outbox.push(partial(2, "other"));
+    outbox.push(partial(1, "last"));
+    let fault = Fault::new(FaultKind::Failed, "it failed");
+    outbox.push(Event::Failed {
+        utterance: 2,
+        fault,
+    });
+    let taken: Vec<String> = std::iter::from_fn(|| outbox.pop()).map(name).collect();
+    assert_eq!(taken, ["partial last", "failed 2"]);
+}
+
+fn name(event: Event) -> String {
+    match event {
+        Event::Partial { tentative, .. } => format!("partial {tentative}"),
+        Event::Failed { utterance, .. } => format!("failed {utterance}"),
+        Event::Final(Transcript { utterance, .. }) => format!("final {utterance}"),
+        other => format!("{other:?}"),
+    }
+}
+
+/// What a protocol makes of steps and of what the server says, one line for each.
+fn exchange(subprotocol: Option<&str>, script: &[Said]) -> Vec<String> {
+    let mut protocol = (chosen(subprotocol).unwrap().new)(Strategy::Prompt);
+    let mut out = Output::default();
+    protocol.opened(&mut out);
+    let mut lines = Vec::new();
+    for said in script {
+        match said {
+            Said::We(step) => protocol.tell(step, &mut out),
+            Said::They(text) => {
+                if protocol.receive(text, &mut out).is_err() {
+                    lines.push("malformed".to_owned());
+                }
+            }
+        }
+        lines.extend(out.frames.drain(..).map(|frame| match frame {
+            Frame::Text(text) if text.contains("audio_frame") => "> frame".to_owned(),
+            Frame::Text(text) => format!("> {text}"),
+            Frame::Binary(bytes) => format!("> {} bytes", bytes.len()),
+            Frame::Ping => "> ping".to_owned(),
+        }));
+        lines.extend(out.answers.drain(..).map(|answer| match answer {
+            Answer::Ready { window_samples, .. } => format!("< ready {window_samples}"),
+            Answer::Partial {
+                utterance,
+                committed,
+                tentative,
+                ..
+            } => format!("< partial {utterance} {committed:?} {tentative:?}"),
+            Answer::Final {
+                utterance, text, ..
+            } => format!("< final {utterance} {text:?}"),
+            Answer::Failed {
+                utterance, code, ..
+            } => format!("< failed {utterance} {code}"),
+            Answer::Error { code, .. } => format!("< error {code}"),
+        }));
+    }
+    lines
+}
+
+enum Said {
+    We(Step),
+    They(&'static str),
+}
+
+use Said::{They, We};
+
+fn begin(utterance: u64) -> Said {
+    We(Step::Begin(Opening {
+        utterance,
+        language: "auto".to_owned(),
+        ..Opening::default()
+    }))
+}
+
+fn sound(utterance: u64, count: usize) -> Said {
+    let samples = vec![1; count].into();
+    We(Step::Sound { utterance, samples })
+}
+
+fn end(utterance: u64) -> Said {
+    We(Step::End { utterance })
+}
+
+fn cancel(utterance: u64) -> Said {
+    We(Step::Cancel { utterance })
+}
+
+const V1_PARTIAL: &str = r#"{"type":"partial","text":"a","processing_time_ms":1}"#;
+const V1_FINAL: &str = r#"{"type":"final","text":" b "}"#;
+
+#[test]
+fn version_1_counts_its_finals() {
+    let end_line = v1::encode_vad_end();
+    let end_line = format!("> {end_line}");
+    let end_line = end_line.as_str();
+    let ready = "< ready 480000";
+    let partial = |utterance| format!("< partial {utterance} \"\" \"a\"");
+    let said = |utterance| format!("< final {utterance} \"b\"");
+    let cases: [(&[Said], &[&str]); 9] = [
+        (
+            &[
+                begin(1),
+                sound(1, 961),
+                They(V1_PARTIAL),
+                end(1),
+                They(V1_FINAL),
+            ],
+            &[
+                ready,
+                "> frame",
+                "> frame",
+                "> frame",
+                &partial(1),
+                end_line,
+                &said(1),
+            ],
+        ),
+        // A partial that comes before a final belongs to it, also when the next has begun.
+        (
+            &[
+                begin(1),
+                sound(1, 480),
+                end(1),
+                begin(2),
+                sound(2, 480),
+                They(V1_PARTIAL),
+                They(V1_FINAL),
+                They(V1_PARTIAL),
+            ],
+            &[
+                ready,
+                "> frame",
+                end_line,
+                "> frame",
+                &partial(1),
+                &said(1),
+                &partial(2),
+            ],
+        ),
+        // Nothing said, nothing answered: the empty final waits for its turn.
+        (&[begin(1), end(1)], &[ready, "< final 1 \"\""]),
+        (
+            &[
+                begin(1),
+                sound(1, 480),
+                end(1),
+                begin(2),
+                end(2),
+                They(V1_FINAL),
+            ],
+            &[ready, "> frame", end_line, &said(1), "< final 2 \"\""],
+        ),
+        // Cancelled in the middle: the server is made to empty its buffer.
+        (
+            &[
+                begin(1),
+                sound(1, 480),
+                cancel(1),
+                begin(2),
+                sound(2, 480),
+                They(V1_PARTIAL),
+                end(2),
+                They(V1_FINAL),
+                They(V1_FINAL),
+            ],
+            &[ready, "> frame", end_line, "> frame", end_line, &said(2)],
+        ),
+        // Cancelled when it had ended, and before it had any sound.
+        (
+            &[
+                begin(1),
+                sound(1, 480),
+                end(1),
+                cancel(1),
+                They(V1_PARTIAL),
+                They(V1_FINAL),
+            ],
+            &[ready, "> frame", end_line],
+        ),
+        (
+            &[
+                begin(1),
+                cancel(1),
+                begin(2),
+                sound(2, 480),
+                end(2),
+                They(V1_FINAL),
+            ],
+            &[ready, "> frame", end_line, &said(2)],
+        ),
+        (
+            &[
+                They(V1_FINAL),
+                They(V1_PARTIAL),
+                They(r#"{"type":"news"}"#),
+                They(r#"{"type":"error","message":"m"}"#),
+            ],
+            &[ready],
+        ),
+        (
+            &[They("{"), They("[]"), They(r#"{"type":"final"}"#)],
+            &["malformed", ready, "malformed", "malformed"],
+        ),
+    ];
+    for (script, expected) in cases {
+        assert_eq!(exchange(None, script), expected);
+    }
+}
+
+#[test]
+fn version_2_passes_on() {
+    let began = Begin {
+        utterance: 1,
+        ..Begin::default()
+    };
+    let lines = exchange(
+        Some(v2::SUBPROTOCOL),
+        &[
+            They(
+                r#"{"type":"ready","protocol":2,"model":"m","version":"v","multilingual":false,"window_samples":7}"#,
+            ),
+            begin(1),
+            sound(1, 480),
+            We(Step::Pause {
+                utterance: 1,
+                sample: 3,
+            }),
+            We(Step::Resume { utterance: 1 }),
+            They(
+                r#"{"type":"partial","utterance":1,"committed":"a","tentative":" b","sample":4,"processing_time_ms":1}"#,
+            ),
+            end(1),
+            They(
+                r#"{"type":"final","utterance":1,"text":"a b","segments":[],"language":"en","sample":4,"processing_time_ms":1,"confidence":1}"#,
+            ),
+            cancel(2),
+            They(r#"{"type":"error","code":"decode","message":"m","utterance":2}"#),
+            They(r#"{"type":"error","code":"going-away","message":"m"}"#),
+            They(r#"{"type":"pong","id":1}"#),
+            They(r#"{"type":"news"}"#),
+            They("?"),
+        ],
+    );
+    let sent = |message| format!("> {}", v2::encode_client(&message));
+    assert_eq!(
+        lines,
+        [
+            "< ready 7",
+            &sent(ClientMessage::Begin(began)),
+            "> 960 bytes",
+            &sent(ClientMessage::Pause {
+                utterance: 1,
+                sample: 3
+            }),
+            &sent(ClientMessage::Resume { utterance: 1 }),
+            "< partial 1 \"a\" \" b\"",
+            &sent(ClientMessage::End { utterance: 1 }),
+            "< final 1 \"a b\"",
+            &sent(ClientMessage::Cancel { utterance: 2 }),
+            "< failed 2 decode",
+            "< error going-away",
+            "malformed",
+        ]
+    );
+}
+
+proptest! {
+    /// What a server says, whatever it is, is taken or refused.
+    #[test]
+    fn no_message_brings_a_protocol_down(texts in prop::collection::vec(".{0,40}", 0..4)) {
+        for subprotocol in [None, Some(v2::SUBPROTOCOL)] {
+            let mut protocol = (chosen(subprotocol).unwrap().new)(Strategy::Prompt);
+            let mut out = Output::default();
+            for text in &texts {
+                let _ = protocol.receive(text, &mut out);
+            }
+        }
+    }
+}
+
+/// What can happen to the store.
+#[derive(Clone, Debug)]
+enum Happens {
+    Begins,
+    Sounds(usize),
+    Pauses,
+    Resumes,
+    Ends,
+    Aborts,
+    Cancels,
+    /// So many steps are told.
+    Tells(usize),
+    /// The oldest utterance that was told whole gets its final.
+    Answers,
+    Disconnects,
+}
+
+fn happens() -> impl Strategy_<Value = Happens> {
+    prop_oneof![
+        2 => Just(Happens::Begins),
+        6 => (1_usize..400).prop_map(Happens::Sounds),
+        1 => Just(Happens::Pauses),
+        1 => Just(Happens::Resumes),
+        2 => Just(Happens::Ends),
+        1 => Just(Happens::Aborts),
+        1 => Just(Happens::Cancels),
+        6 => (1_usize..8).prop_map(Happens::Tells),
+        2 => Just(Happens::Answers),
+        1 => Just(Happens::Disconnects),
+    ]
+}
+
+use proptest::strategy::Strategy as Strategy_;
+
+/// The server's side of one connection.
+#[derive(Default)]
+struct Heard {
+    open: Option<u64>,
+    last: u64,
+    paused: bool,
+    sound: BTreeMap<u64, Vec<i16>>,
+    ended: VecDeque<u64>,
+}
+
+const SMALL_WINDOW: u64 = 500;
+
+impl Heard {
+    /// Fails on anything that breaks the protocol's rules.
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Begin(opening) => {
+                assert!(self.open.is_none() && opening.utterance > self.last);
+                let unanswered: usize = self.sound.values().map(Vec::len).sum();
+                assert!((unanswered as u64) < SMALL_WINDOW);
+                (self.open, self.last) = (Some(opening.utterance), opening.utterance);
+                self.paused = false;
+                self.sound.insert(opening.utterance, Vec::new());
+            }
+            Step::Sound { utterance, samples } => {
+                assert_eq!(self.open, Some(utterance));
+                self.sound.get_mut(&utterance).unwrap().extend(&*samples);
+            }
+            Step::Pause { utterance, sample } => {
+                assert!(self.open == Some(utterance) && !self.paused);
+                assert!(sample <= self.sound[&utterance].len() as u64);
+                self.paused = true;
+            }
+            Step::Resume { utterance } => {
+                assert!(self.open == Some(utterance) && self.paused);
+                self.paused = false;
+            }
+            Step::End { utterance } => {
+                assert_eq!(self.open.take(), Some(utterance));
+                self.ended.push_back(utterance);
+            }
+            Step::Cancel { utterance } => {
+                self.sound.remove(&utterance).expect("it has begun");
+                self.ended.retain(|&ended| ended != utterance);
+                self.open.take_if(|open| *open == utterance);
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Whatever happens in whatever order: on each connection every sample of every utterance is
+    /// told once and in order, and in the end every utterance has been heard whole.
+    #[test]
+    fn every_sample_is_told_once_and_in_order(story in prop::collection::vec(happens(), 0..120)) {
+        let mut unanswered = Unanswered::default();
+        let mut heard = Heard::default();
+        // What was said of each utterance that is neither answered nor given up.
+        let mut said: BTreeMap<u64, Vec<i16>> = BTreeMap::new();
+        let (mut number, mut open, mut sample) = (0, None, 0_i16);
+        let mut answers = 0;
+        for happens in story {
+            match happens {
+                Happens::Begins if open.is_none() => {
+                    number += 1;
+                    open = Some(number);
+                    said.insert(number, Vec::new());
+                    let utterance = Utterance {
+                        utterance: number,
+                        session: number,
+                        live: true,
+                        options: Arc::default(),
+                    };
+                    unanswered.begin(utterance, Strategy::Hybrid, "auto".to_owned());
+                }
+                Happens::Sounds(count) => if let Some(open) = open {
+                    let samples: Vec<i16> = (0..count as i16).map(|i| sample.wrapping_add(i)).collect();
+                    sample = sample.wrapping_add(count as i16);
+                    if let Some(said) = said.get_mut(&open) {
+                        said.extend(&samples);
+                    }
+                    unanswered.sound(open, samples.into());
+                },
+                Happens::Pauses => if let Some(open) = open {
+                    let sample = said.get(&open).map_or(0, Vec::len) / 2;
+                    unanswered.pause(open, sample as u64);
+                },
+                Happens::Resumes => if let Some(open) = open {
+                    unanswered.resume(open);
+                },
+                Happens::Ends => if let Some(open) = open.take() {
+                    unanswered.end(open);
+                },
+                Happens::Aborts => if let Some(open) = open.take() {
+                    unanswered.give_up(open);
+                    said.remove(&open);
+                },
+                Happens::Cancels => if let Some(&oldest) = said.keys().next() {
+                    // One utterance, one session; what is under way goes on being said.
+                    unanswered.cancel(oldest);
+                    said.remove(&oldest);
+                },
+                Happens::Tells(steps) => for _ in 0..steps {
+                    if let Some(step) = unanswered.next_step(SMALL_WINDOW, "b", |_| true) {
+                        heard.take(step);
+                    }
+                },
+                Happens::Answers => if let Some(ended) = heard.ended.pop_front() {
+                    let sound = heard.sound.remove(&ended).unwrap();
+                    // Given up meanwhile, and the server has not been told yet.
+                    let Some(said) = said.remove(&ended) else {
+                        heard.sound.insert(ended, sound);
+                        heard.ended.push_front(ended);
+                        continue;
+                    };
+                    prop_assert_eq!(sound, said);
+                    prop_assert!(unanswered.answered(ended, "t", "b").is_some());
+                    answers += 1;
+                },
+                Happens::Disconnects => {
+                    unanswered.disconnected();
+                    heard = Heard::default();
+                }
+                Happens::Begins => {}
+            }
+            let kept: u64 = said.values().map(|said| said.len().max(480) as u64).sum();
+            prop_assert_eq!(unanswered.samples(), kept);
+        }
+        // A last connection that works.
+        unanswered.disconnected();
+        heard = Heard::default();
+        if let Some(open) = open {
+            unanswered.end(open);
+        }
+        while let Some(step) = unanswered.next_step(SMALL_WINDOW, "b", |_| true) {
+            heard.take(step);
+            while let Some(ended) = heard.ended.pop_front() {
+                prop_assert_eq!(heard.sound.remove(&ended), said.remove(&ended));
+                unanswered.answered(ended, "t", "b");
+                answers += 1;
+            }
+        }
+        prop_assert!(said.is_empty() && unanswered.is_empty());
+        prop_assert_eq!(unanswered.samples(), 0);
+        prop_assert!(answers <= number);
+    }
+}

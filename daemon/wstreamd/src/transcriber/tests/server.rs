@@ -1,0 +1,488 @@
+//! A transcription server over TCP whose text is the sound itself: each run of equal samples is a
+//! word `vVALUExCOUNT`, so a sample that is lost, doubled or out of place changes the text. It
+//! follows a script: what it does on each connection in turn; the last act repeats.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
+use wstream_wire::v1;
+use wstream_wire::v2::{self, Begin, ClientMessage, Final, ServerMessage};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Version {
+    V1,
+    V2,
+}
+
+/// What to do on one connection. `u64`: after so many samples of sound have come on it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Act {
+    /// Behave.
+    Serve,
+    /// Behave, but say everything with capitals, and take back what was committed.
+    Shout,
+    /// Let the connection go without a word.
+    Drop(u64),
+    /// Let the connection go after the first final.
+    DropAfterFinal,
+    /// Let the connection go when an utterance has ended, instead of answering.
+    DropAtEnd,
+    /// Stand still: read nothing, say nothing.
+    Stall(u64),
+    /// Read everything and answer pings, but never say anything else.
+    Mute(u64),
+    /// Say something that is no message.
+    Garbage(u64),
+    /// Close with this code.
+    Close(u16, u64),
+    /// Answer the upgrade with this status.
+    Http(u16),
+    /// Accept the connection and say nothing, not even to the upgrade.
+    Silence,
+    /// Never get ready.
+    Loading,
+    /// Say an error with this code before anything else.
+    Refuse(&'static str),
+    /// Fail the first utterance that ends.
+    FailFirst(&'static str),
+    /// Answer the second utterance before the first.
+    OutOfOrder,
+}
+
+/// What the server has seen and what its client did wrong.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) connections: usize,
+    pub(super) paths: Vec<String>,
+    pub(super) begins: Vec<Begin>,
+    pub(super) cancels: Vec<u64>,
+    pub(super) pauses: Vec<String>,
+    pub(super) pings: usize,
+    pub(super) finals: usize,
+    pub(super) most_unanswered: u64,
+    pub(super) wrong: Vec<String>,
+}
+
+pub(super) struct Server {
+    pub(super) url: String,
+    pub(super) seen: Arc<Mutex<Seen>>,
+}
+
+/// The window that the server announces: short, so that it matters.
+pub(super) const WINDOW: u64 = 16_000;
+
+impl Server {
+    pub(super) async fn start(version: Version, script: &[Act]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let script = Script::new(script);
+        let log = seen.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(connection(stream, version, script.clone(), log.clone()));
+            }
+        });
+        Server { url, seen }
+    }
+
+    /// Takes what was seen; what the client did wrong fails the test.
+    pub(super) fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        let seen = self.seen.lock().unwrap();
+        assert!(seen.wrong.is_empty(), "{:?}", seen.wrong);
+        seen
+    }
+}
+
+pub(super) struct Script {
+    acts: Vec<Act>,
+}
+
+impl Script {
+    pub(super) fn new(acts: &[Act]) -> Arc<Mutex<Self>> {
+        let acts = acts.to_vec();
+        Arc::new(Mutex::new(Script { acts }))
+    }
+
+    fn peek(&self) -> Act {
+        self.acts.first().copied().unwrap_or(Act::Serve)
+    }
+
+    fn pop(&mut self) -> Act {
+        match self.acts.len() {
+            0 | 1 => self.peek(),
+            _ => self.acts.remove(0),
+        }
+    }
+}
+
+pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    version: Version,
+    script: Arc<Mutex<Script>>,
+    seen: Arc<Mutex<Seen>>,
+) {
+    let first = script.lock().unwrap().peek();
+    match first {
+        Act::Http(status) => {
+            script.lock().unwrap().pop();
+            seen.lock().unwrap().connections += 1;
+            let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            return;
+        }
+        Act::Silence => {
+            script.lock().unwrap().pop();
+            seen.lock().unwrap().connections += 1;
+            std::future::pending::<()>().await;
+        }
+        _ => {}
+    }
+    let (mut is_offered, mut path) = (false, String::new());
+    let choose = |request: &Request, mut response: Response| {
+        path = request.uri().path().to_owned();
+        if let Some(offer) = request.headers().get("Sec-WebSocket-Protocol") {
+            is_offered = true;
+            if version == Version::V2 {
+                let chosen = response.headers_mut();
+                chosen.insert("Sec-WebSocket-Protocol", offer.clone());
+            }
+        }
+        Ok(response)
+    };
+    let Ok(socket) = accept_hdr_async(stream, choose).await else {
+        return;
+    };
+    if version == Version::V1 && is_offered {
+        // The client leaves and comes back without an offer.
+        return;
+    }
+    let act = script.lock().unwrap().pop();
+    {
+        let mut log = seen.lock().unwrap();
+        log.connections += 1;
+        log.paths.push(path);
+    }
+    let mut session = Session {
+        socket,
+        version,
+        act,
+        seen,
+        open: None,
+        held: None,
+        total: 0,
+        muted: false,
+        last: 0,
+        unanswered: 0,
+    };
+    session.run().await;
+}
+
+struct Session<S> {
+    socket: WebSocketStream<S>,
+    version: Version,
+    act: Act,
+    seen: Arc<Mutex<Seen>>,
+    open: Option<Utterance>,
+    /// A final that is held back.
+    held: Option<Utterance>,
+    total: u64,
+    muted: bool,
+    last: u64,
+    unanswered: u64,
+}
+
+#[derive(Default)]
+struct Utterance {
+    begin: Begin,
+    sound: Vec<i16>,
+}
+
+impl Utterance {
+    fn words(&self) -> Vec<String> {
+        words(&self.sound[self.begin.context_samples as usize..])
+    }
+}
+
+/// The sound as words.
+pub(super) fn words(sound: &[i16]) -> Vec<String> {
+    let runs = sound.chunk_by(|a, b| a == b);
+    runs.map(|run| format!("v{}x{}", run[0], run.len()))
+        .collect()
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    async fn run(&mut self) {
+        if self.version == Version::V2 {
+            match self.act {
+                Act::Loading => return std::future::pending().await,
+                Act::Refuse(code) => {
+                    self.say_v2(ServerMessage::Error {
+                        code: code.to_owned(),
+                        message: "no".to_owned(),
+                        utterance: None,
+                    })
+                    .await;
+                    return;
+                }
+                _ => {
+                    self.say_v2(ServerMessage::Ready {
+                        protocol: 2,
+                        model: "echo".to_owned(),
+                        version: "0".to_owned(),
+                        multilingual: true,
+                        window_samples: WINDOW,
+                    })
+                    .await;
+                }
+            }
+        }
+        loop {
+            if self.misbehaves().await {
+                return;
+            }
+            let Some(Ok(message)) = self.socket.next().await else {
+                return;
+            };
+            let goes_on = match (self.version, message) {
+                (Version::V2, Message::Text(text)) => {
+                    let message = v2::decode_client(&text).unwrap();
+                    self.command(message).await
+                }
+                (Version::V2, Message::Binary(sound)) => {
+                    let sound = v2::decode_sound(&sound).unwrap();
+                    self.sound(sound).await;
+                    true
+                }
+                (Version::V1, Message::Text(text)) => match v1::decode_client(&text).unwrap() {
+                    v1::ClientMessage::AudioFrame(samples) => {
+                        let samples = samples.into_iter().map(wstream_wire::sample_to_i16);
+                        self.open.get_or_insert_default();
+                        self.sound(samples.collect()).await;
+                        true
+                    }
+                    v1::ClientMessage::VadEnd => self.end().await,
+                },
+                (_, Message::Ping(_)) => {
+                    self.seen.lock().unwrap().pings += 1;
+                    true
+                }
+                (_, Message::Close(_)) => false,
+                _ => true,
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Whether the connection ends here.
+    async fn misbehaves(&mut self) -> bool {
+        match self.act {
+            Act::Drop(after) if self.total >= after => return true,
+            Act::Stall(after) if self.total >= after => std::future::pending().await,
+            Act::Mute(after) if self.total >= after => self.muted = true,
+            Act::Garbage(after) if self.total >= after => {
+                let garbage = Message::text("{\"type\":\"final\",\"utterance\":");
+                self.socket.send(garbage).await.ok();
+                self.act = Act::Mute(0);
+            }
+            Act::Close(code, after) if self.total >= after => {
+                let frame = CloseFrame {
+                    code: code.into(),
+                    reason: "no".into(),
+                };
+                self.socket.close(Some(frame)).await.ok();
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    fn wrong(&self, what: impl Into<String>) {
+        self.seen.lock().unwrap().wrong.push(what.into());
+    }
+
+    async fn command(&mut self, message: ClientMessage) -> bool {
+        match message {
+            ClientMessage::Begin(begin) => {
+                if self.open.is_some() || begin.utterance <= self.last {
+                    self.wrong(format!("begin of {} out of order", begin.utterance));
+                }
+                if self.unanswered >= WINDOW {
+                    self.wrong(format!("{} samples unanswered", self.unanswered));
+                }
+                self.last = begin.utterance;
+                let mut seen = self.seen.lock().unwrap();
+                seen.begins.push(begin.clone());
+                seen.most_unanswered = seen.most_unanswered.max(self.unanswered);
+                drop(seen);
+                self.open = Some(Utterance {
+                    begin,
+                    sound: Vec::new(),
+                });
+                true
+            }
+            ClientMessage::Pause { sample, .. } => {
+                let mut seen = self.seen.lock().unwrap();
+                seen.pauses.push(format!("pause {sample}"));
+                true
+            }
+            ClientMessage::Resume { .. } => {
+                self.seen.lock().unwrap().pauses.push("resume".to_owned());
+                true
+            }
+            ClientMessage::End { utterance } => {
+                match &self.open {
+                    Some(open) if open.begin.utterance == utterance => {}
+                    _ => self.wrong(format!("end of {utterance}, which is not open")),
+                }
+                self.end().await
+            }
+            ClientMessage::Cancel { utterance } => {
+                self.seen.lock().unwrap().cancels.push(utterance);
+                if let Some(open) = self.open.take_if(|open| open.begin.utterance == utterance) {
+                    self.unanswered -= open.sound.len() as u64;
+                }
+                true
+            }
+            ClientMessage::Ping { id } => {
+                self.seen.lock().unwrap().pings += 1;
+                self.say_v2(ServerMessage::Pong { id }).await;
+                true
+            }
+        }
+    }
+
+    async fn sound(&mut self, sound: Vec<i16>) {
+        self.total += sound.len() as u64;
+        let Some(open) = &mut self.open else {
+            self.wrong("sound outside of an utterance");
+            return;
+        };
+        self.unanswered += sound.len() as u64;
+        open.sound.extend(sound);
+        if self.muted {
+            return;
+        }
+        let mut words = open.words();
+        // The last two words may still change.
+        let tentative = words.split_off(words.len().saturating_sub(2));
+        let (utterance, sample) = (open.begin.utterance, open.sound.len() as u64);
+        if self.version == Version::V1 {
+            words.extend(tentative);
+            let message = v1::ServerMessage::Partial {
+                text: self.spoken(words),
+                processing_time_ms: 1.0,
+            };
+            self.say(v1::encode_server(&message)).await;
+            return;
+        }
+        let mut rest = String::new();
+        for word in self.spoken(tentative).split_whitespace() {
+            write!(rest, " {word}").unwrap();
+        }
+        let message = ServerMessage::Partial {
+            utterance,
+            committed: self.spoken(words),
+            tentative: rest,
+            sample,
+            processing_time_ms: 1.0,
+        };
+        self.say_v2(message).await;
+    }
+
+    fn spoken(&self, words: Vec<String>) -> String {
+        let text = words.join(" ");
+        match self.act {
+            Act::Shout => text.to_uppercase(),
+            _ => text,
+        }
+    }
+
+    /// An utterance has ended. Whether the connection goes on.
+    async fn end(&mut self) -> bool {
+        let Some(ended) = self.open.take() else {
+            return true;
+        };
+        match self.act {
+            Act::DropAtEnd => return false,
+            Act::FailFirst(code) => {
+                self.act = Act::Serve;
+                self.unanswered -= ended.sound.len() as u64;
+                self.say_v2(ServerMessage::Error {
+                    code: code.to_owned(),
+                    message: "it failed".to_owned(),
+                    utterance: Some(ended.begin.utterance),
+                })
+                .await;
+                return true;
+            }
+            Act::OutOfOrder if self.held.is_none() => {
+                self.held = Some(ended);
+                return true;
+            }
+            _ => {}
+        }
+        if !self.muted {
+            self.answer(ended).await;
+            if self.act == Act::DropAfterFinal {
+                return false;
+            }
+            if let Some(held) = self.held.take() {
+                self.answer(held).await;
+            }
+        }
+        true
+    }
+
+    async fn answer(&mut self, ended: Utterance) {
+        self.unanswered -= ended.sound.len() as u64;
+        self.seen.lock().unwrap().finals += 1;
+        let text = self.spoken(ended.words());
+        let sample = ended.sound.len() as u64 - ended.begin.context_samples;
+        if self.version == Version::V1 {
+            if ended.sound.is_empty() {
+                return;
+            }
+            let message = v1::ServerMessage::Final {
+                text,
+                segments: Vec::new(),
+                language: Some("en".to_owned()),
+                processing_time_ms: 2.0,
+            };
+            self.say(v1::encode_server(&message)).await;
+            return;
+        }
+        let message = ServerMessage::Final(Final {
+            utterance: ended.begin.utterance,
+            text,
+            language: "en".to_owned(),
+            sample,
+            processing_time_ms: 2.0,
+            confidence: 0.5,
+            ..Final::default()
+        });
+        self.say_v2(message).await;
+    }
+
+    async fn say_v2(&mut self, message: ServerMessage) {
+        if self.muted && !matches!(message, ServerMessage::Pong { .. }) {
+            return;
+        }
+        self.say(v2::encode_server(&message)).await;
+    }
+
+    async fn say(&mut self, text: String) {
+        // A client that has gone away is noticed when it is listened to.
+        self.socket.send(Message::text(text)).await.ok();
+    }
+}

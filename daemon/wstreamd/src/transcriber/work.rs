@@ -1,0 +1,706 @@
+//! What the transcriber knows and decides: which utterances are owed, to whom they go, what a
+//! server's answer or its loss means for them.
+//!
+//! Enters: speech, commands, what happens on the connection, the time. Leaves: [`Event`]s in the
+//! outbox. Runs in the transcriber's task and never waits, except for the end.
+
+use std::task::{Context, Poll};
+
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+use wstream_wire::SAMPLE_RATE;
+use wstream_wire::v2::codes;
+
+use super::connection::{Connection, Happened, Loss};
+use super::link::{Due, Link, Open, Ready, State, Target, kind_of};
+use super::outage::{LossKind, Verdict};
+use super::outbox::Outbox;
+use super::protocol::Answer;
+use super::unanswered::{Kept, Unanswered};
+use super::{Remote, TranscriberSettings};
+use crate::event::{Event, Transcript};
+use crate::fault::{Fault, FaultKind};
+use crate::speech::{Speech, Utterance};
+
+/// How often an engine may die of one utterance.
+const MOST_DEATHS: u32 = 2;
+
+/// What a server is taken to want before it has said so.
+const USUAL_WINDOW_SAMPLES: u64 = 30 * SAMPLE_RATE as u64;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Work {
+    settings: TranscriberSettings,
+    unanswered: Unanswered,
+    link: Link,
+    outbox: Outbox,
+    /// Whether a connection is wanted before there is anything to say.
+    warm: bool,
+    /// Whether anything was owed when last looked.
+    owed: bool,
+    /// Sessions up to here are forgotten.
+    cancelled: Option<u64>,
+    /// A feed's utterance that waits for room; while it does, no more speech is taken.
+    held: Option<Utterance>,
+}
+
+/// What has happened on the way to the server.
+#[derive(Debug)]
+pub(super) enum Moved {
+    Connected(Connection),
+    NotConnected(Loss),
+    Happened(Happened),
+}
+
+impl Work {
+    pub(super) fn new(settings: TranscriberSettings) -> Self {
+        Work {
+            settings,
+            unanswered: Unanswered::default(),
+            link: Link::default(),
+            outbox: Outbox::default(),
+            warm: false,
+            owed: false,
+            cancelled: None,
+            held: None,
+        }
+    }
+
+    /// Takes a piece of an utterance.
+    pub(super) fn speech(&mut self, speech: Speech) {
+        match speech {
+            Speech::Begin(utterance) if self.is_cancelled(utterance.session) => {}
+            Speech::Begin(utterance) if !utterance.live && !self.has_room() => {
+                self.held = Some(utterance);
+            }
+            Speech::Begin(utterance) => self.begin(utterance),
+            Speech::Sound { utterance, samples } => self.unanswered.sound(utterance, samples),
+            Speech::Pause { utterance, sample } => self.unanswered.pause(utterance, sample),
+            Speech::Resume { utterance } => self.unanswered.resume(utterance),
+            Speech::End { utterance, .. } => self.unanswered.end(utterance),
+            Speech::Abort { utterance } => {
+                self.unanswered.give_up(utterance);
+            }
+        }
+    }
+
+    /// Whether more speech can be taken.
+    pub(super) fn takes_speech(&self) -> bool {
+        self.held.is_none()
+    }
+
+    /// New settings. What no longer goes where it should is given to the new server.
+    pub(super) fn configure(&mut self, settings: TranscriberSettings) {
+        let default = Target::resolve(&self.settings, &Default::default());
+        let wanted = Target::resolve(&settings, &Default::default());
+        self.settings = settings;
+        let is_same = match (&default, &wanted) {
+            (Ok(default), Ok(wanted)) => default.is(wanted),
+            _ => false,
+        };
+        self.unblock();
+        self.link.forget_plain();
+        if !is_same && self.link.target().is_some() {
+            // With something owed, `settle` looks where it has to go.
+            if self.unanswered.head().is_none() {
+                self.warm |= matches!(self.link.state, State::Open(_) | State::Opening { .. });
+                self.close();
+            }
+        }
+    }
+
+    /// Speech is likely soon.
+    pub(super) fn warm(&mut self) {
+        self.warm = true;
+        self.unblock();
+        if let State::Open(open) = &mut self.link.state {
+            open.idle = None;
+        }
+    }
+
+    /// Forgets a session and those before it.
+    pub(super) fn cancel(&mut self, session: u64) {
+        self.cancelled = self.cancelled.max(Some(session));
+        self.unanswered.cancel(session);
+        self.held.take_if(|held| held.session <= session);
+    }
+
+    /// Ends the engine and the connection and waits for it.
+    pub(super) async fn end(&mut self) {
+        self.link.end().await;
+    }
+
+    /// Whether the daemon is to be told something.
+    pub(super) fn has_event(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// What the daemon is to be told next.
+    pub(super) fn take_event(&mut self) -> Option<Event> {
+        self.outbox.pop()
+    }
+
+    /// Nobody listens any more.
+    pub(super) fn forget_events(&mut self) {
+        self.outbox.clear();
+    }
+
+    /// Brings everything in line with what is owed; before each wait.
+    pub(super) fn settle(&mut self, now: Instant) {
+        self.link.reap();
+        while self.unanswered.samples() > self.limit_samples() && self.fail_oldest_for_room() {}
+        if self.has_room()
+            && let Some(utterance) = self.held.take()
+        {
+            self.begin(utterance);
+        }
+        while self.align_link(now) {}
+
+        let is_owed = !self.unanswered.is_empty();
+        let began = is_owed && !std::mem::replace(&mut self.owed, is_owed);
+        let is_whole = self.unanswered.head().is_some_and(Kept::is_told_whole);
+        if let State::Open(open) = &mut self.link.state {
+            // What we do not listen to cannot be missed.
+            if began || self.outbox.is_full() {
+                open.heard = now;
+            }
+            if !is_whole || self.outbox.is_full() {
+                open.progress = now;
+            }
+            if is_owed {
+                open.idle = None;
+            } else if open.ready.is_some() {
+                self.warm = false;
+                open.idle.get_or_insert(now);
+            }
+        }
+    }
+
+    /// When [`Work::overdue`] is to be called. `None`: nothing is waited for, and nothing ticks.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.link.state {
+            State::Closed | State::Blocked { .. } => None,
+            State::Waiting { until, .. } | State::Opening { until, .. } => Some(*until),
+            State::Open(open) => self.due(open).map(|due| due.0),
+        }
+    }
+
+    /// A time has come.
+    pub(super) fn overdue(&mut self, now: Instant) {
+        match &mut self.link.state {
+            State::Waiting { until, .. } if *until <= now => {
+                self.link.close();
+            }
+            State::Opening { until, .. } if *until <= now => {
+                let reason = "it does not answer".to_owned();
+                self.lost(Loss::Lost(LossKind::Broken, reason), now);
+            }
+            State::Open(open) => {
+                let is_owed = !self.unanswered.is_empty();
+                match open.due(is_owed, self.settings.engine.unload_after) {
+                    Some((at, due)) if at <= now => match due {
+                        Due::Ping => open.ping(now),
+                        Due::Dead(reason) => {
+                            self.lost(Loss::Lost(LossKind::Broken, reason.to_owned()), now);
+                        }
+                        Due::Unload => {
+                            debug!("nothing to do: the server is let go");
+                            self.close();
+                        }
+                    },
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Moves the connection on.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
+        match &mut self.link.state {
+            State::Opening { connecting, .. } => {
+                connecting.as_mut().poll(cx).map(|made| match made {
+                    Ok(connection) => Moved::Connected(connection),
+                    Err(loss) => Moved::NotConnected(loss),
+                })
+            }
+            State::Open(open) if !self.outbox.is_full() => {
+                let Open {
+                    target,
+                    connection,
+                    ready,
+                    ..
+                } = &mut **open;
+                let (unanswered, settings) = (&mut self.unanswered, &self.settings);
+                let tell = |protocol: &mut dyn super::protocol::Protocol,
+                            out: &mut super::protocol::Output| {
+                    let Some(Ready { window_samples, .. }) = *ready else {
+                        return false;
+                    };
+                    let serves = |kept: &Kept| {
+                        protocol.serves(kept.strategy) && is_for(target, settings, kept)
+                    };
+                    let step = unanswered.next_step(window_samples, target.name(), serves);
+                    if let Some(step) = &step {
+                        protocol.tell(step, out);
+                    }
+                    step.is_some()
+                };
+                connection.poll(cx, tell).map(Moved::Happened)
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Takes what has happened on the way to the server.
+    pub(super) fn moved(&mut self, moved: Moved, now: Instant) {
+        match moved {
+            Moved::Connected(connection) => self.link.opened(connection, now),
+            Moved::NotConnected(loss) | Moved::Happened(Happened::Lost(loss)) => {
+                self.lost(loss, now);
+                return;
+            }
+            Moved::Happened(Happened::Heard) => {
+                if let State::Open(open) = &mut self.link.state {
+                    open.heard = now;
+                }
+            }
+            Moved::Happened(Happened::Answered) => {}
+        }
+        while let State::Open(open) = &mut self.link.state {
+            let Some(answer) = open.connection.take_answer() else {
+                break;
+            };
+            self.answer(answer, now);
+        }
+    }
+
+    fn begin(&mut self, utterance: Utterance) {
+        let last = self.unanswered.iter().last().map(Kept::number);
+        if last.is_some_and(|last| last >= utterance.utterance) {
+            error!(
+                utterance = utterance.utterance,
+                "utterance numbers went back"
+            );
+            return;
+        }
+        let options = &utterance.options;
+        let strategy = options.strategy.unwrap_or(self.settings.strategy);
+        let language = options.language.as_ref().unwrap_or(&self.settings.language);
+        let language = language.clone();
+        self.unanswered.begin(utterance, strategy, language);
+    }
+
+    fn answer(&mut self, answer: Answer, now: Instant) {
+        let State::Open(open) = &mut self.link.state else {
+            return;
+        };
+        match answer {
+            Answer::Ready {
+                model,
+                window_samples,
+            } => {
+                info!(backend = open.target.name(), model, "the server is ready");
+                open.ready = Some(Ready {
+                    at: now,
+                    window_samples,
+                });
+            }
+            Answer::Partial {
+                utterance,
+                committed,
+                tentative,
+                heard_samples,
+                processing_time_ms,
+            } => {
+                open.progress = now;
+                let Some(kept) = self.unanswered.find(utterance).filter(|it| it.is_told()) else {
+                    return;
+                };
+                let heard_samples = heard_samples.unwrap_or(kept.told_samples());
+                let (committed, tentative) = kept.shown.partial(&committed, &tentative);
+                self.outbox.push(Event::Partial {
+                    utterance,
+                    committed,
+                    tentative,
+                    heard_s: heard_samples as f64 / f64::from(SAMPLE_RATE),
+                    processing_time_ms,
+                });
+            }
+            Answer::Final { utterance, .. } => {
+                open.progress = now;
+                let Some(kept) = self.unanswered.find(utterance).filter(|it| it.is_told()) else {
+                    debug!(utterance, "a final that is not wanted any more is ignored");
+                    return;
+                };
+                let is_whole = kept.is_told_whole();
+                let is_head = self.unanswered.head().map(Kept::number) == Some(utterance);
+                if !is_head {
+                    let reason = "it answers out of order".to_owned();
+                    self.lost(Loss::Lost(LossKind::Broken, reason), now);
+                } else if self.is_cut(&answer, is_whole) {
+                    debug!(
+                        utterance,
+                        "the server has cut the utterance: the rest is told again"
+                    );
+                    self.close();
+                } else {
+                    self.finish(answer);
+                }
+            }
+            Answer::Failed {
+                utterance,
+                code,
+                message,
+            } => {
+                open.progress = now;
+                let fault = fault_of(&code, message, &open.target);
+                if self.unanswered.failed(utterance).is_some() {
+                    self.fail(utterance, fault);
+                }
+            }
+            Answer::Error { code, message } => match code.as_str() {
+                codes::MODEL_MISSING | codes::MODEL_INVALID | codes::CPU_UNSUPPORTED => {
+                    let fault = fault_of(&code, message, &open.target);
+                    self.lost(Loss::Fatal(fault), now);
+                }
+                codes::GOING_AWAY => self.lost(Loss::Lost(LossKind::Broken, message), now),
+                _ => warn!(code, message, "the server complains"),
+            },
+        }
+    }
+
+    /// Whether a final does not reach the end of the sound; what it says is then committed. A
+    /// server that makes no headway is taken at its word.
+    fn is_cut(&mut self, answer: &Answer, is_whole: bool) -> bool {
+        let Answer::Final {
+            utterance,
+            ref text,
+            end_sample: Some(end_sample),
+            ..
+        } = *answer
+        else {
+            return false;
+        };
+        let Some(kept) = self.unanswered.find(utterance) else {
+            return false;
+        };
+        // A server may well leave silence at the end unheard.
+        let reaches_end = is_whole && end_sample + u64::from(SAMPLE_RATE) >= kept.samples();
+        if reaches_end || end_sample <= kept.shown.covered_samples() {
+            return false;
+        }
+        kept.shown.commit(text.trim(), end_sample);
+        true
+    }
+
+    fn finish(&mut self, answer: Answer) {
+        let (
+            State::Open(open),
+            Answer::Final {
+                utterance,
+                text,
+                segments,
+                language,
+                processing_time_ms,
+                confidence,
+                ..
+            },
+        ) = (&self.link.state, answer)
+        else {
+            return;
+        };
+        let Some(kept) = self.unanswered.find(utterance) else {
+            return;
+        };
+        let text = kept.shown.finish(text.trim());
+        let backend = open.target.name().to_owned();
+        let Some(kept) = self.unanswered.answered(utterance, &text, &backend) else {
+            return;
+        };
+        self.link.outage.over();
+        self.outbox.push(Event::Final(Transcript {
+            utterance,
+            text,
+            segments,
+            language,
+            processing_time_ms,
+            confidence,
+            strategy: kept.strategy,
+            backend,
+        }));
+    }
+
+    /// The connection, or the attempt to make one, is over.
+    fn lost(&mut self, loss: Loss, now: Instant) {
+        let told = self.unanswered.head().filter(|head| head.is_told());
+        let told = told.map(Kept::number);
+        let Some(ended) = self.close() else {
+            return;
+        };
+        let target = ended.target.clone();
+        let (kind, reason) = match loss {
+            Loss::Unchosen => {
+                self.link.remember_plain(target);
+                return;
+            }
+            Loss::Fatal(fault) => {
+                warn!(backend = target.name(), %fault, "the server cannot be used");
+                self.block(target, fault);
+                return;
+            }
+            Loss::Lost(kind, reason) => (kind_of(kind, &ended), reason),
+        };
+        self.link.forget_plain();
+        let backend = target.name();
+        if self.unanswered.head().is_none() && !self.warm {
+            debug!(backend, reason, "the connection is gone; nothing was owed");
+            return;
+        }
+        warn!(backend, reason, "the server is gone");
+        if let (true, Some(_), Some(utterance)) = (target.is_local(), ended.ready, told) {
+            self.blame(utterance);
+        }
+        let is_local = target.is_local();
+        match self.link.outage.lost(kind, ended.ready, now, is_local) {
+            Verdict::Retry(pause) => {
+                if self.link.outage.tell() {
+                    self.outbox
+                        .push(Event::Trouble(trouble(&target, kind, &reason)));
+                }
+                let until = now + pause;
+                self.link.state = State::Waiting { target, until };
+            }
+            Verdict::GiveUp { reached } => {
+                self.warm = false;
+                let fault = given_up(&target, kind, &reason);
+                while let Some(head) = self.unanswered.head()
+                    && is_for(&target, &self.settings, head)
+                {
+                    let utterance = head.number();
+                    self.unanswered.give_up(utterance);
+                    self.fail(utterance, fault.clone());
+                    if reached && !is_local {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The engine has died while this utterance was the oldest that it knew of.
+    fn blame(&mut self, utterance: u64) {
+        let Some(kept) = self.unanswered.find(utterance) else {
+            return;
+        };
+        kept.deaths += 1;
+        if kept.deaths >= MOST_DEATHS {
+            self.unanswered.give_up(utterance);
+            let message = "the engine died twice of the same speech, which was given up: \
+                           say it again, or try another model";
+            self.fail(utterance, Fault::new(FaultKind::EngineFailed, message));
+        }
+    }
+
+    /// Trying is of no use: whatever is owed fails, and if nothing is, the user is told.
+    fn block(&mut self, target: Target, fault: Fault) {
+        if self.unanswered.head().is_none() && self.link.outage.tell() {
+            self.outbox.push(Event::Trouble(fault.clone()));
+        }
+        self.warm = false;
+        self.link.block(target, fault);
+    }
+
+    fn unblock(&mut self) {
+        self.link.outage.over();
+        if matches!(
+            self.link.state,
+            State::Blocked { .. } | State::Waiting { .. }
+        ) {
+            self.link.close();
+        }
+    }
+
+    /// One step towards a link that serves what is owed; false when there is none to take.
+    fn align_link(&mut self, now: Instant) -> bool {
+        let wanted = match self.unanswered.head() {
+            Some(head) => match Target::resolve(&self.settings, &head.utterance.options) {
+                Ok(target) => Some((target, head.strategy)),
+                Err(fault) => {
+                    let utterance = head.number();
+                    self.unanswered.give_up(utterance);
+                    self.fail(utterance, fault);
+                    return true;
+                }
+            },
+            None => None,
+        };
+        let head_is_told = self.unanswered.head().is_some_and(Kept::is_told);
+        match (&self.link.state, wanted) {
+            (State::Closed, Some((target, strategy))) => {
+                self.connect(target, strategy, now);
+                true
+            }
+            (State::Closed, None) if self.warm => {
+                match Target::resolve(&self.settings, &Default::default()) {
+                    Ok(target) => self.connect(target, self.settings.strategy, now),
+                    Err(fault) => {
+                        self.warm = false;
+                        self.outbox.push(Event::Trouble(fault));
+                    }
+                }
+                true
+            }
+            (State::Closed, None) => false,
+            (State::Blocked { target, fault }, Some((wanted, _))) if target.is(&wanted) => {
+                let fault = fault.clone();
+                if let Some(utterance) = self.unanswered.head().map(Kept::number) {
+                    self.unanswered.give_up(utterance);
+                    self.fail(utterance, fault);
+                }
+                true
+            }
+            // Nothing is owed any more: no pause needs to be waited out.
+            (State::Waiting { .. }, None) if !self.warm => {
+                self.link.close();
+                true
+            }
+            (State::Open(open), Some((wanted, strategy))) if open.target.is(&wanted) => {
+                // Another strategy may need another connection, between utterances.
+                let serves = head_is_told || open.connection.serves(strategy);
+                if !serves {
+                    self.close();
+                }
+                !serves
+            }
+            (_, Some((wanted, _))) if self.link.target().is_some_and(|it| !it.is(&wanted)) => {
+                self.link.outage.over();
+                self.close();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn connect(&mut self, target: Target, strategy: wstream_wire::Strategy, now: Instant) {
+        debug!(backend = target.name(), "connecting");
+        if let Err(fault) = self.link.open(target.clone(), strategy, now) {
+            self.block(target, fault);
+        }
+    }
+
+    /// Lets go of the connection; what is owed will be told again.
+    fn close(&mut self) -> Option<super::link::Ended> {
+        self.unanswered.disconnected();
+        self.link.close()
+    }
+
+    fn fail(&mut self, utterance: u64, fault: Fault) {
+        self.outbox.push(Event::Failed { utterance, fault });
+    }
+
+    fn fail_oldest_for_room(&mut self) -> bool {
+        let Some(utterance) = self.unanswered.head().map(Kept::number) else {
+            return false;
+        };
+        self.unanswered.give_up(utterance);
+        let seconds = self.settings.unanswered_limit.as_secs();
+        let message = format!(
+            "more than {seconds} s of speech waited for an answer and the oldest was given up: \
+             use a faster backend or a smaller model, or raise unanswered_s in [limits]"
+        );
+        self.fail(utterance, Fault::new(FaultKind::SoundLost, message));
+        true
+    }
+
+    fn limit_samples(&self) -> u64 {
+        let seconds = self.settings.unanswered_limit.as_secs_f64();
+        (seconds * f64::from(SAMPLE_RATE)) as u64
+    }
+
+    /// Whether a feed may begin another utterance. Half of the limit is for the utterance that
+    /// then begins.
+    fn has_room(&self) -> bool {
+        let ready = self.link.ready();
+        let window = ready.map_or(USUAL_WINDOW_SAMPLES, |ready| ready.window_samples);
+        self.unanswered.samples() <= window.min(self.limit_samples() / 2)
+    }
+
+    fn is_cancelled(&self, session: u64) -> bool {
+        self.cancelled.is_some_and(|cancelled| session <= cancelled)
+    }
+
+    fn due(&self, open: &Open) -> Option<(Instant, Due)> {
+        let is_owed = !self.unanswered.is_empty();
+        open.due(is_owed, self.settings.engine.unload_after)
+    }
+}
+
+/// Whether an utterance goes to this server.
+fn is_for(target: &Target, settings: &TranscriberSettings, kept: &Kept) -> bool {
+    let wanted = Target::resolve(settings, &kept.utterance.options);
+    wanted.is_ok_and(|wanted| wanted.is(target))
+}
+
+/// What a server's error means.
+fn fault_of(code: &str, message: String, target: &Target) -> Fault {
+    let kind = match code {
+        codes::MODEL_MISSING => FaultKind::ModelMissing,
+        codes::MODEL_INVALID => FaultKind::ModelInvalid,
+        codes::CPU_UNSUPPORTED => FaultKind::CpuUnsupported,
+        codes::BAD_LANGUAGE => FaultKind::BadOption,
+        _ if target.is_local() => FaultKind::EngineFailed,
+        _ => FaultKind::Failed,
+    };
+    Fault::new(kind, message)
+}
+
+/// What the user is told, once, while it is being tried again.
+fn trouble(target: &Target, kind: LossKind, reason: &str) -> Fault {
+    match target {
+        Target::Local(_) => {
+            let message = "the engine has ended unexpectedly and is started again; \
+                           what was said is kept";
+            Fault::new(FaultKind::EngineFailed, message)
+        }
+        Target::Remote(remote) => {
+            let name = &remote.name;
+            let message = format!(
+                "the server {name} is away ({reason}) and is tried again; what was said is kept"
+            );
+            let kind = match kind {
+                LossKind::Refused => FaultKind::RemoteRefused,
+                _ => FaultKind::RemoteLost,
+            };
+            Fault::new(kind, message)
+        }
+    }
+}
+
+/// What the utterances end with that nobody will answer.
+fn given_up(target: &Target, kind: LossKind, reason: &str) -> Fault {
+    match (target, kind) {
+        (Target::Local(_), _) => {
+            let message = format!(
+                "the engine does not start ({reason}): see what it says in the journal, \
+                 or try another model"
+            );
+            Fault::new(FaultKind::EngineFailed, message)
+        }
+        (Target::Remote(Remote { name, url }), LossKind::Refused) => {
+            let message = format!(
+                "the server {name} refuses ({reason}): check its url {url}, \
+                 or switch with `wstreamctl backend local`"
+            );
+            Fault::new(FaultKind::RemoteRefused, message)
+        }
+        (Target::Remote(Remote { name, url }), _) => {
+            let message = format!(
+                "the server {name} stayed away ({reason}): check the network and its url {url}, \
+                 or switch with `wstreamctl backend local`"
+            );
+            Fault::new(FaultKind::RemoteLost, message)
+        }
+    }
+}

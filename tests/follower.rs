@@ -1,0 +1,196 @@
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::StreamExt as _;
+use zbus::{MatchRule, MessageStream, OwnedVariant};
+
+/// How long a signal may take; the slowest, a final on a loaded machine, takes a few seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A signal, as a client of the bus sees it.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the fields are those of the bus signals")]
+pub enum Seen {
+    Started {
+        utterance: u64,
+        session: u64,
+    },
+    Partial {
+        utterance: u64,
+        committed: String,
+        tentative: String,
+    },
+    Ended {
+        utterance: u64,
+    },
+    Final {
+        utterance: u64,
+        text: String,
+        details: HashMap<String, OwnedVariant>,
+    },
+    Failed {
+        utterance: u64,
+        name: String,
+        message: String,
+    },
+    Cancelled {
+        utterance: u64,
+    },
+    SessionEnded {
+        session: u64,
+        details: HashMap<String, OwnedVariant>,
+    },
+    Trouble {
+        name: String,
+        message: String,
+    },
+    Level,
+}
+
+/// Sees every signal of the daemon from the moment that it is made.
+#[derive(Debug)]
+pub struct Follower {
+    signals: MessageStream,
+    /// Everything seen so far, with the moment of its arrival.
+    pub log: Vec<(Instant, String)>,
+}
+
+type Details = HashMap<String, OwnedVariant>;
+
+impl Follower {
+    /// Follows the daemon on this bus.
+    pub async fn new(connection: &zbus::Connection) -> Result<Self> {
+        let rule = MatchRule::builder()
+            .msg_type(zbus::message::Type::Signal)
+            .interface(wstream_api::NAME)
+            .path(wstream_api::PATH)
+            .build()?;
+        // Enough for the most talkative test; beyond it the stream would hold up the connection.
+        let queue = std::num::NonZero::new(4096);
+        let signals = MessageStream::for_match_rule(rule, connection, queue).await?;
+        Ok(Follower {
+            signals,
+            log: Vec::new(),
+        })
+    }
+
+    /// The next signal.
+    pub async fn next(&mut self) -> Result<Seen> {
+        let message = tokio::time::timeout(PATIENCE, self.signals.next())
+            .await
+            .with_context(|| format!("no signal for {PATIENCE:?} after {:#?}", self.log))?
+            .context("the bus has gone")??;
+        let header = message.header();
+        let member = header.member().context("a signal has a name")?.as_str();
+        let body = message.body();
+        let seen = match member {
+            "Started" => {
+                let (utterance, session, _): (u64, u64, Details) = body.deserialize()?;
+                Seen::Started { utterance, session }
+            }
+            "Partial" => {
+                let (utterance, committed, tentative, _): (u64, String, String, Details) =
+                    body.deserialize()?;
+                Seen::Partial {
+                    utterance,
+                    committed,
+                    tentative,
+                }
+            }
+            "Ended" => {
+                let (utterance, _): (u64, Details) = body.deserialize()?;
+                Seen::Ended { utterance }
+            }
+            "Final" => {
+                let (utterance, text, details): (u64, String, Details) = body.deserialize()?;
+                Seen::Final {
+                    utterance,
+                    text,
+                    details,
+                }
+            }
+            "Failed" => {
+                let (utterance, name, message, _): (u64, String, String, Details) =
+                    body.deserialize()?;
+                Seen::Failed {
+                    utterance,
+                    name,
+                    message,
+                }
+            }
+            "Cancelled" => Seen::Cancelled {
+                utterance: body.deserialize()?,
+            },
+            "SessionEnded" => {
+                let (session, details): (u64, Details) = body.deserialize()?;
+                Seen::SessionEnded { session, details }
+            }
+            "Trouble" => {
+                let (name, message, _): (String, String, Details) = body.deserialize()?;
+                Seen::Trouble { name, message }
+            }
+            "Level" => Seen::Level,
+            other => bail!("a signal that is not in the contract: {other}"),
+        };
+        self.log.push((Instant::now(), format!("{seen:?}")));
+        Ok(seen)
+    }
+
+    /// Signals until the session has ended, with it. Checks the contract on the way: every
+    /// utterance starts once, ends once, and no partial follows its end; committed text only
+    /// grows, and the final begins with it.
+    pub async fn session(&mut self, wanted: u64) -> Result<Vec<Seen>> {
+        let mut seen = Vec::new();
+        let mut open: HashMap<u64, String> = HashMap::new();
+        loop {
+            let signal = self.next().await?;
+            match &signal {
+                Seen::Started { utterance, .. } => {
+                    let before = open.insert(*utterance, String::new());
+                    anyhow::ensure!(before.is_none(), "{utterance} started twice");
+                }
+                Seen::Partial {
+                    utterance,
+                    committed,
+                    ..
+                } => {
+                    let before = open
+                        .insert(*utterance, committed.clone())
+                        .with_context(|| format!("partial of {utterance}, which is not open"))?;
+                    anyhow::ensure!(committed.starts_with(&before), "took back {before:?}");
+                }
+                Seen::Final {
+                    utterance, text, ..
+                } => {
+                    let committed = open
+                        .remove(utterance)
+                        .with_context(|| format!("final of {utterance}, which is not open"))?;
+                    anyhow::ensure!(text.starts_with(&committed), "took back {committed:?}");
+                }
+                Seen::Failed { utterance, .. } | Seen::Cancelled { utterance } => {
+                    open.remove(utterance)
+                        .with_context(|| format!("end of {utterance}, which is not open"))?;
+                }
+                Seen::SessionEnded { session, .. } if *session == wanted => {
+                    seen.push(signal);
+                    return Ok(seen);
+                }
+                _ => {}
+            }
+            seen.push(signal);
+        }
+    }
+}
+
+/// The texts of the finals among `seen`, joined by spaces.
+pub fn said(seen: &[Seen]) -> String {
+    let texts: Vec<&str> = seen
+        .iter()
+        .filter_map(|signal| match signal {
+            Seen::Final { text, .. } if !text.is_empty() => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    texts.join(" ")
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Whether systemd and the bus understand what the installer gives them.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failed=0
+
+# Any program will do as the daemon; systemd only looks whether there is one.
+ln -s "$(type -P true)" "$scratch/wstreamd"
+sed "s|@BINDIR@|$scratch|" packaging/wstreamd.service >"$scratch/wstreamd.service"
+if command -v systemd-analyze >/dev/null; then
+    XDG_RUNTIME_DIR=$scratch systemd-analyze --user --man=no verify "$scratch/wstreamd.service" || failed=1
+else
+    echo "systemd-analyze is not installed: the unit is not verified"
+fi
+
+# The activation file's own rules: a name equal to the file's, an absolute program, a unit we have.
+file=packaging/org.wstream.Dictation1.service.in
+for line in '[D-BUS Service]' Name=org.wstream.Dictation1 Exec=@BINDIR@/wstreamd SystemdService=wstreamd.service; do
+    if ! grep -qxF "$line" $file; then
+        echo "$file lacks the line $line"
+        failed=1
+    fi
+done
+exit $failed

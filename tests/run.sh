@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# Installs what the tests need, then runs them.
+#
+#   tests/run.sh                everything
+#   tests/run.sh lint unit      these sections, or groups of them, only
+#   tests/run.sh --list         the names
+#
+# Everything is built once: release profile, one set of features. Nothing is asked; what cannot be
+# installed is said in a sentence. RUN_SLOW_TESTS=1 adds what takes minutes.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+readonly LINT=(format shell strings lock units clippy)
+readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e install)
+readonly BUILD=(--release --locked --workspace --features wstreamd/pipewire)
+# Debian's names: compiling; linting; sound and bus for the end-to-end tests.
+readonly PACKAGES=(
+    g++ make cmake pkg-config libasound2-dev libpipewire-0.3-dev libclang-dev
+    shellcheck systemd man-db
+    dbus pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
+    alsa-utils espeak-ng flac sox python3 python3-gi python3-pip python3-venv
+)
+
+# The bindings that come with whisper-rs-sys are used, as the installer does.
+export WHISPER_DONT_GENERATE_BINDINGS=1
+target=${CARGO_TARGET_DIR:-$PWD/target}
+export WSTREAM_MODELS_DIR=${WSTREAM_MODELS_DIR:-$target/test-models}
+export WSTREAM_PYTHON=${WSTREAM_PYTHON:-$target/test-venv/bin/python}
+
+run_packages() {
+    local missing=() package command
+    if ! command -v dpkg-query >/dev/null; then
+        echo "this is no Debian or Ubuntu: install the equivalents of ${PACKAGES[*]} if a test misses them"
+        return 0
+    fi
+    for package in "${PACKAGES[@]}"; do
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+    done
+    if [ ${#missing[@]} = 0 ]; then
+        echo "all there"
+        return 0
+    fi
+    command="apt-get install -y --no-install-recommends ${missing[*]}"
+    if [ "$(id -u)" = 0 ]; then
+        as_root=()
+    elif sudo -n true 2>/dev/null; then
+        as_root=(sudo)
+    else
+        echo "packages are missing, and only root can install them: $command"
+        return 1
+    fi
+    echo "$command"
+    # A third party's broken source must not hold us up, so the update may fail.
+    "${as_root[@]}" apt-get update -qq || true
+    # shellcheck disable=SC2086 # words of a command that this script made itself
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive $command >"$scratch/apt" 2>&1 || {
+        tail -n 20 "$scratch/apt"
+        return 1
+    }
+}
+
+# Clients in another language than ours: a version 1 client, and the word error rate's counting.
+readonly PYTHON_PACKAGES=(websockets==17.4 whisper-normalizer==0.1.15)
+run_python() {
+    if "$WSTREAM_PYTHON" -c 'import websockets, whisper_normalizer' 2>/dev/null; then
+        echo "all there"
+        return 0
+    fi
+    if [ "$WSTREAM_PYTHON" != "$target/test-venv/bin/python" ]; then
+        echo "$WSTREAM_PYTHON lacks ${PYTHON_PACKAGES[*]}: install them, or leave WSTREAM_PYTHON unset"
+        return 1
+    fi
+    python3 -m venv "$target/test-venv" && "$target/test-venv/bin/pip" install --quiet "${PYTHON_PACKAGES[@]}"
+}
+
+run_build() { cargo build "${BUILD[@]}" --all-targets; }
+
+# The smallest model that is real, kept beside the build so that it is fetched once.
+run_model() {
+    if [ -e "$WSTREAM_MODELS_DIR/ggml-tiny.en.bin" ]; then
+        echo "tiny.en is there"
+        return
+    fi
+    run_build && "$target/release/wstream-engine" model pull tiny.en
+}
+
+run_format() { cargo fmt --all --check; }
+
+run_shell() {
+    local scripts
+    if ! command -v shellcheck >/dev/null; then
+        echo "shellcheck is not installed: skipped"
+        return 0
+    fi
+    mapfile -t scripts < <(git ls-files --cached --others --exclude-standard | while IFS= read -r file; do
+        if head -n 1 "$file" | grep -qE '^#!.*\b(sh|bash)$'; then echo "$file"; fi
+    done)
+    shellcheck "${scripts[@]}"
+}
+
+run_strings() { tests/lint-files.sh; }
+run_lock() { tests/lint-lock.sh; }
+run_units() { tests/lint-units.sh; }
+run_clippy() { cargo clippy "${BUILD[@]}" --all-targets -- -D warnings; }
+run_unit() { cargo test "${BUILD[@]}" --lib --bins; }
+run_doc() { cargo test "${BUILD[@]}" --doc; }
+run_e2e() { run_build && cargo test "${BUILD[@]}" --test '*'; }
+run_install() { run_build && tests/install.sh; }
+
+declare -a chosen=()
+for argument in "$@"; do
+    case $argument in
+    --list)
+        printf '%s\n' "${SECTIONS[@]}" "lint (${LINT[*]})"
+        exit 0
+        ;;
+    lint) chosen+=("${LINT[@]}") ;;
+    *)
+        if ! printf '%s\n' "${SECTIONS[@]}" | grep -qxF -- "$argument"; then
+            sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+            echo "there is no section $argument: tests/run.sh --list tells the names" >&2
+            exit 2
+        fi
+        chosen+=("$argument")
+        ;;
+    esac
+done
+if [ ${#chosen[@]} = 0 ]; then chosen=("${SECTIONS[@]}"); fi
+
+if ! command -v cargo >/dev/null; then PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH; fi
+if ! command -v cargo >/dev/null; then
+    echo "cargo is not installed: get Rust from your distribution or https://rustup.rs and run this again" >&2
+    exit 1
+fi
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+passed=0 failed=0 summary=()
+for section in "${chosen[@]}"; do
+    printf '\n== %s\n' "$section"
+    started=$SECONDS
+    if "run_$section"; then
+        passed=$((passed + 1)) result=passed
+    else
+        failed=$((failed + 1)) result=FAILED
+    fi
+    summary+=("$(printf '%-10s %-7s %5d s' "$section" "$result" $((SECONDS - started)))")
+done
+
+printf '\n'
+printf '%s\n' "${summary[@]}"
+printf '%-10s %-7s %5d s\n\n' all '' "$SECONDS"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
