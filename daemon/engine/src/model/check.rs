@@ -19,7 +19,9 @@ pub enum CheckError {
     #[error(transparent)]
     File(#[from] GgmlError),
     /// whisper.cpp refuses it.
-    #[error("the model cannot be loaded or does not decode: it is damaged or of a kind that whisper.cpp does not know")]
+    #[error(
+        "the model cannot be loaded or does not decode: it is damaged or of a kind that whisper.cpp does not know"
+    )]
     Whisper(#[from] WhisperError),
     /// It computes nonsense.
     #[error("the model loads, but computes no numbers: its weights are damaged")]

@@ -169,7 +169,9 @@ impl Encoding {
 const Q8_0_VALUES: usize = 32;
 
 fn encode_q8_0(block: &[f32; Q8_0_VALUES], out: &mut Vec<u8>) {
-    let largest = block.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    let largest = block
+        .iter()
+        .fold(0.0_f32, |most, value| most.max(value.abs()));
     let scale = largest / 127.0;
     // The scale is stored rounded to 16 bits, but ggml divides by the exact one.
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
@@ -191,7 +193,9 @@ mod tests {
             .chunks_exact(34)
             .flat_map(|block| {
                 let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
-                block[2..].iter().map(move |&byte| f32::from(byte as i8) * scale)
+                block[2..]
+                    .iter()
+                    .map(move |&byte| f32::from(byte as i8) * scale)
             })
             .collect()
     }
