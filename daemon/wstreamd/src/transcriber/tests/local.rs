@@ -141,15 +141,15 @@ async fn a_stopped_engine_costs_no_word() {
     rig.say(1, 5).await;
     rig.expect_words(1, 5).await;
     local.signal(Signal::STOP);
-    // More than the socket's buffers hold: 60 s.
-    for utterance in 2..=21 {
-        rig.say(utterance, 100).await;
+    // Each is more than the socket's buffers hold: 21 s.
+    for utterance in 2..=6 {
+        rig.say(utterance, 700).await;
     }
     rig.wait(Duration::from_millis(200)).await;
     assert_eq!(rig.to_audio.capacity(), crate::speech::SPEECH_QUEUE);
     local.signal(Signal::CONT);
-    for utterance in 2..=21 {
-        rig.expect_words(utterance, 100).await;
+    for utterance in 2..=6 {
+        rig.expect_words(utterance, 700).await;
     }
     assert!(rig.stop().await.is_empty());
     assert_eq!(local.pids().len(), 1);
