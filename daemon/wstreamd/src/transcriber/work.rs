@@ -100,7 +100,6 @@ impl Work {
         if matches!(self.link.state, State::Blocked { .. }) {
             self.unblock();
         }
-        self.link.forget_plain();
         if !is_same && self.link.target().is_some() {
             // With something owed, `settle` looks where it has to go.
             if self.unanswered.head().is_none() {
