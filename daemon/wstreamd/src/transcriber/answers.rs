@@ -117,10 +117,8 @@ impl Work {
         let Some(kept) = self.unanswered.find(utterance) else {
             return false;
         };
-        let second = u64::from(SAMPLE_RATE);
-        // A server may well leave silence at the end unheard.
-        let reaches_end = is_whole && end_sample + second >= kept.samples();
-        if reaches_end || end_sample < kept.shown.covered_samples() + second {
+        let reaches_end = is_whole && end_sample >= kept.samples();
+        if reaches_end || end_sample < kept.shown.covered_samples() + u64::from(SAMPLE_RATE) {
             return false;
         }
         kept.shown.commit(text.trim(), end_sample);

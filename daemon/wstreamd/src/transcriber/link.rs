@@ -157,7 +157,7 @@ pub(super) struct Open {
     /// To whom.
     pub(super) target: Target,
     /// The connection.
-    pub(super) connection: Connection,
+    pub(super) connection: Box<Connection>,
     /// When the server was ready, and its window; `None`: its model is loading.
     pub(super) ready: Option<Ready>,
     /// When something was last heard, or began to be owed.
@@ -237,7 +237,7 @@ pub(super) struct Ended {
 /// What has to be ended.
 #[derive(Debug, Default)]
 struct Left {
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     engine: Option<Engine>,
 }
 
@@ -287,7 +287,7 @@ impl Link {
     }
 
     /// The attempt has led to a connection.
-    pub(super) fn opened(&mut self, connection: Connection, now: Instant) {
+    pub(super) fn opened(&mut self, connection: Box<Connection>, now: Instant) {
         self.state = match std::mem::take(&mut self.state) {
             State::Opening { target, engine, .. } => State::Open(Box::new(Open {
                 target,

@@ -1,6 +1,7 @@
 //! The transcriber against servers that can be relied on to misbehave.
 
 #![allow(
+    clippy::print_stderr,
     clippy::print_stdout,
     reason = "it is shown when a test fails, or was skipped"
 )]

@@ -161,8 +161,11 @@ impl Kept {
 }
 
 impl Unanswered {
-    /// An utterance begins. Numbers rise.
+    /// An utterance begins, and one that has not ended ends. Numbers rise.
     pub(super) fn begin(&mut self, utterance: Utterance, strategy: Strategy, language: String) {
+        if let Some(last) = self.kept.back_mut() {
+            last.ended = true;
+        }
         let kept = Kept {
             utterance,
             strategy,
@@ -319,6 +322,12 @@ impl Unanswered {
     pub(super) fn find(&mut self, utterance: u64) -> Option<&mut Kept> {
         let index = (self.kept).binary_search_by_key(&utterance, Kept::number);
         self.kept.get_mut(index.ok()?)
+    }
+
+    /// Whether the utterance is owed.
+    pub(super) fn has(&self, utterance: u64) -> bool {
+        let found = self.kept.binary_search_by_key(&utterance, Kept::number);
+        found.is_ok()
     }
 
     /// The oldest utterance.

@@ -45,7 +45,7 @@ pub(super) struct Work {
 /// What has happened on the way to the server.
 #[derive(Debug)]
 pub(super) enum Moved {
-    Connected(Connection),
+    Connected(Box<Connection>),
     NotConnected(Loss),
     Happened(Happened),
 }
@@ -78,6 +78,7 @@ impl Work {
             Speech::End { utterance, .. } => self.unanswered.end(utterance),
             Speech::Abort { utterance } => {
                 self.unanswered.give_up(utterance);
+                self.forget_partials();
             }
         }
     }
@@ -96,8 +97,9 @@ impl Work {
             (Ok(default), Ok(wanted)) => default.is(wanted),
             _ => false,
         };
-        self.unblock();
-        self.link.forget_plain();
+        if matches!(self.link.state, State::Blocked { .. }) {
+            self.unblock();
+        }
         if !is_same && self.link.target().is_some() {
             // With something owed, `settle` looks where it has to go.
             if self.unanswered.head().is_none() {
@@ -120,6 +122,7 @@ impl Work {
     pub(super) fn cancel(&mut self, session: u64) {
         self.cancelled = self.cancelled.max(Some(session));
         self.unanswered.cancel(session);
+        self.forget_partials();
         self.held.take_if(|held| held.session <= session);
     }
 
@@ -268,6 +271,13 @@ impl Work {
             };
             self.answer(answer, now);
         }
+    }
+
+    /// Partials of what is not owed any more.
+    fn forget_partials(&mut self) {
+        let unanswered = &self.unanswered;
+        self.outbox
+            .keep_partials(|utterance| unanswered.has(utterance));
     }
 
     fn begin(&mut self, utterance: Utterance) {

@@ -342,3 +342,22 @@ async fn nothing_ticks_when_there_is_nothing_to_do() {
     assert_no_timer().await;
     rig.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_daemon_holds_nothing_up_and_misses_only_partials() {
+    let server = Server::start(Version::V2, &[Act::Serve]).await;
+    let mut rig = Rig::with_queue(settings(&server.url), 4);
+    for utterance in 1..=8 {
+        rig.say(utterance, 100).await;
+    }
+    // Nobody listens until everything has been answered.
+    while server.seen().finals < 8 || rig.to_audio.capacity() < SPEECH_QUEUE {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for utterance in 1..=8 {
+        rig.expect_words(utterance, 100).await;
+        // Of a hundred of each.
+        assert!(rig.partials.len() <= 4, "{}", rig.partials.len());
+    }
+    rig.stop().await;
+}
