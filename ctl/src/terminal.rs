@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -34,8 +35,12 @@ pub(crate) fn columns() -> u16 {
     }
 }
 
-/// Writes what a view made.
+/// Writes what a view made. Fails also with nothing to write when the reader of a pipe has left:
+/// otherwise a microphone would stay open until the next text tells.
 pub(crate) fn write(pieces: Vec<Piece>) -> Result<(), Failure> {
+    if pieces.is_empty() && reader_is_gone() {
+        return Err(Failure::ReaderGone);
+    }
     for piece in pieces {
         match piece {
             Piece::Out(text) => output::raw(&text)?,
@@ -43,6 +48,14 @@ pub(crate) fn write(pieces: Vec<Piece>) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn reader_is_gone() -> bool {
+    let stdout = io::stdout();
+    // No flags asked: a pipe without a reader is told in any case.
+    let mut pipe = [PollFd::new(&stdout, PollFlags::empty())];
+    let polled = poll(&mut pipe, Some(&Timespec::default()));
+    polled.is_ok() && pipe[0].revents().contains(PollFlags::ERR)
 }
 
 /// Changes of the terminal's size.

@@ -2,8 +2,7 @@
 //! utterances that have no final yet. Events in, bytes for the terminal out; no input or output,
 //! so that tests see every byte.
 //!
-//! The line in place takes one row and never the last column. Text that is too long for it shows
-//! its end.
+//! The line in place takes one row at most. Text that is too long for it shows its end.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +19,12 @@ const RESET: &str = "\x1b[0m";
 /// Stands for the words in front that a line in place has no room for, or for words to come.
 const ELLIPSIS: &str = "…";
 
+/// Columns at the end of the row that the line in place leaves free: two for the `^C` that a
+/// terminal echoes, and the last one because a full row puts terminals into different moods.
+const KEPT_FREE: u16 = 3;
+
 /// Below this many columns there is no line in place: it could not show a word.
-const LEAST_COLUMNS: u16 = 8;
+const LEAST_COLUMNS: u16 = 10;
 
 /// What standard output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,8 +259,7 @@ impl View {
             return String::new();
         }
         let mut parts = self.words();
-        // The last column stays free: a full row puts terminals into different moods.
-        let mut room = usize::from(width) - 1;
+        let mut room = usize::from(width - KEPT_FREE);
         let taken: usize = parts.iter().map(|(_, text)| columns(text)).sum();
         let mut line = String::new();
         if taken > room {

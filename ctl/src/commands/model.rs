@@ -23,7 +23,11 @@ enum Action {
     #[command(after_help = "\
 Example:
     wstreamctl model list")]
-    List(Rest),
+    List {
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
 
     /// Download a model
     ///
@@ -64,34 +68,33 @@ Example:
 Examples:
     wstreamctl model path
     wstreamctl model path base")]
-    Path(Rest),
+    Path {
+        /// An installed model; without one: the folder
+        name: Option<OsString>,
+    },
 
     /// Measure this machine and name the model to use
+    ///
+    /// Measures how long a decode takes: `base` where it keeps up with speech, else `tiny.en`.
     #[command(after_help = "\
-Example:
-    wstreamctl model pull \"$(wstreamctl model recommend)\"")]
-    Recommend(Rest),
-}
+Examples:
+    wstreamctl model recommend
+    wstreamctl model recommend --json | jq -r .model")]
+    Recommend {
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
 
-/// Arguments that go to the engine as they are.
-#[derive(Debug, Args)]
-struct Rest {
-    /// Passed on to `wstream-engine model`
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "ARG"
-    )]
-    rest: Vec<OsString>,
+        /// Measure with this many threads; as many as decoding uses unless given
+        #[arg(long, value_name = "N")]
+        threads: Option<OsString>,
+    },
 }
 
 #[derive(Debug, Args)]
 struct Named {
     /// The model, as `wstreamctl model list` calls it
     name: OsString,
-
-    #[command(flatten)]
-    rest: Rest,
 }
 
 #[derive(Debug, Args)]
@@ -126,36 +129,53 @@ async fn use_model(name: &str) -> Result<(), Failure> {
 
 /// The engine's arguments for `action`.
 fn arguments(action: &Action) -> Vec<&OsStr> {
-    let mut arguments: Vec<&OsStr> = vec!["model".as_ref()];
+    let mut arguments = vec![OsStr::new("model")];
+    let mut push = |argument| arguments.push(argument);
     match action {
-        Action::List(rest) => push(&mut arguments, "list", rest),
-        Action::Path(rest) => push(&mut arguments, "path", rest),
-        Action::Recommend(rest) => push(&mut arguments, "recommend", rest),
-        Action::Pull(named) => push_named(&mut arguments, "pull", named),
-        Action::Remove(named) => push_named(&mut arguments, "remove", named),
+        Action::List { json } => {
+            push("list".as_ref());
+            if *json {
+                push("--json".as_ref());
+            }
+        }
+        Action::Pull(named) => {
+            push("pull".as_ref());
+            push(&named.name);
+        }
         Action::Import(import) => {
-            arguments.extend::<[&OsStr; 2]>(["import".as_ref(), &import.dir]);
+            push("import".as_ref());
+            push(&import.dir);
             if let Some(name) = &import.name {
-                arguments.extend::<[&OsStr; 2]>(["--name".as_ref(), name]);
+                push("--name".as_ref());
+                push(name);
             }
             if import.q8_0 {
-                arguments.push("--q8-0".as_ref());
+                push("--q8-0".as_ref());
+            }
+        }
+        Action::Remove(named) => {
+            push("remove".as_ref());
+            push(&named.name);
+        }
+        Action::Path { name } => {
+            push("path".as_ref());
+            if let Some(name) = name {
+                push(name);
+            }
+        }
+        Action::Recommend { json, threads } => {
+            push("recommend".as_ref());
+            if *json {
+                push("--json".as_ref());
+            }
+            if let Some(threads) = threads {
+                push("--threads".as_ref());
+                push(threads);
             }
         }
         Action::Use { .. } => {}
     }
     arguments
-}
-
-fn push<'a>(arguments: &mut Vec<&'a OsStr>, verb: &'a str, rest: &'a Rest) {
-    arguments.push(verb.as_ref());
-    arguments.extend(rest.rest.iter().map(OsString::as_os_str));
-}
-
-fn push_named<'a>(arguments: &mut Vec<&'a OsStr>, verb: &'a str, named: &'a Named) {
-    arguments.push(verb.as_ref());
-    arguments.push(&named.name);
-    arguments.extend(named.rest.rest.iter().map(OsString::as_os_str));
 }
 
 #[cfg(test)]
@@ -179,6 +199,10 @@ mod tests {
             ("path", "model path"),
             ("path base", "model path base"),
             ("recommend", "model recommend"),
+            (
+                "recommend --threads 2 --json",
+                "model recommend --json --threads 2",
+            ),
         ] {
             let words = ["wstreamctl", "model"].into_iter().chain(line.split(' '));
             let Command::Model(model) = Cli::parse_from(words).command else {

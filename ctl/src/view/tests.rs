@@ -238,31 +238,33 @@ fn without_styles_only_the_cursor_moves() {
 fn a_long_partial_shows_its_end_on_one_row() {
     for (width, committed, tentative, shown) in [
         (
-            20,
+            22,
             "ask not what your country",
             " can do",
             "…our country can do",
         ),
         (
-            20,
+            22,
             "ask not",
             " what your country can do",
             "…our country can do",
         ),
-        (20, "0123456789012345678", "", "0123456789012345678"),
-        (20, "01234567890123456789", "", "…234567890123456789"),
+        (22, "0123456789012345678", "", "0123456789012345678"),
+        (22, "01234567890123456789", "", "…234567890123456789"),
         // Wide characters: a column may stay empty, never one too many.
-        (12, "日本語日本語", "日本", "…日本語日本"),
-        (8, "", "語語語語語", "…語語語"),
+        (14, "日本語日本語", "日本", "…日本語日本"),
+        (10, "", "語語語語語", "…語語語"),
+        (11, "", "語語語語語", "…語語語"),
         // Too narrow for a line in place.
-        (7, "ask not", "", ""),
+        (9, "ask not", "", ""),
         (0, "ask not", "", ""),
     ] {
         let mut view = terminal_view(width);
         let mut terminal = Terminal::new(usize::from(width).max(1));
         terminal.take(&view.event(&partial(1, committed, tentative)));
         assert_eq!(terminal.screen(), [shown], "in {width}");
-        // Drawn anew, it is still one row.
+        // Drawn anew, it is still one row, whatever key was echoed there.
+        terminal.print(if shown.is_empty() { "" } else { "^C" });
         terminal.take(&view.event(&partial(1, committed, tentative)));
         assert_eq!(terminal.screen(), [shown], "again in {width}");
     }
