@@ -23,6 +23,10 @@ const TIMESTAMPS_PER_S: f64 = 50.0;
 /// The model's context is half prompt, half answer; four places are for special tokens.
 const MOST_TOKENS: usize = 448 / 2 - 4;
 
+/// Up to this width (tiny and base) a single token is too little work to share: a second thread
+/// saves a millisecond, and costs ten where another program takes its core.
+const NARROW: i32 = 512;
+
 /// Tokens after which a loop is looked for, and how often.
 const LOOP_CHECK_TOKENS: usize = 24;
 
@@ -91,13 +95,18 @@ impl Decoder {
     pub(super) fn write(&mut self, task: &Task<'_>, run: Run<'_>) -> Result<Written, DecodeError> {
         let model = self.model.clone();
         let vocabulary = &model.vocabulary;
+        let step_threads = if model.context.model_n_text_state() <= NARROW {
+            1
+        } else {
+            run.threads
+        };
         let mut past = 0;
         let mut language = None;
         if !vocabulary.languages.is_empty() {
             language = Some(match task.language {
                 Language::Known(number) => number,
                 Language::Auto => {
-                    self.state.decode(&[vocabulary.start], 0, run.threads)?;
+                    self.state.decode(&[vocabulary.start], 0, step_threads)?;
                     likeliest_language(self.state.get_logits()?, vocabulary)
                 }
             });
@@ -109,7 +118,7 @@ impl Decoder {
             self.state.decode(&prompt, past, run.threads)?;
             past += prompt.len();
         }
-        self.state.decode(&[vocabulary.start], past, run.threads)?;
+        self.state.decode(&[vocabulary.start], past, step_threads)?;
         past += 1;
         let scores = self.state.get_logits()?;
         let no_speech = scores[vocabulary.no_speech as usize] - log_sum_exp(scores);
@@ -119,7 +128,7 @@ impl Decoder {
                 vocabulary.languages[language as usize],
                 vocabulary.transcribe,
             ] {
-                self.state.decode(&[token], past, run.threads)?;
+                self.state.decode(&[token], past, step_threads)?;
                 past += 1;
             }
         }
@@ -147,7 +156,7 @@ impl Decoder {
                 written.looped = true;
                 break;
             }
-            self.state.decode(&[token.id], past, run.threads)?;
+            self.state.decode(&[token.id], past, step_threads)?;
             past += 1;
         }
         Ok(written)

@@ -74,7 +74,7 @@ pub fn judge(evidence: &Evidence) -> Verdict {
 
 /// How often a group of one word, and of more words, must come in a row to be a loop. People do say
 /// "no no no" and "very, very"; nobody says the same four words three times.
-const LOOP: [usize; 8] = [6, 5, 4, 3, 3, 3, 3, 3];
+const LOOP: [usize; 8] = [6, 4, 4, 3, 3, 3, 3, 3];
 
 /// Where a loop's second round begins: the same one to eight words again and again.
 pub fn loop_start<T: PartialEq>(words: &[T]) -> Option<usize> {

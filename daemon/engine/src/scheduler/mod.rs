@@ -4,6 +4,7 @@
 //! `decode-N` per decode that runs at the same time, at most one per core, started when first
 //! needed and kept with its decoder, whose buffers are costly to make.
 
+mod load;
 mod queue;
 
 use std::cmp::Reverse;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use load::Load;
 pub use queue::{JobName, Kind};
 use queue::Queue;
 
@@ -54,6 +56,8 @@ struct Shared {
     handles: Vec<JoinHandle<()>>,
     /// Threads without work; the lowest number is taken first, so that few decoders stay warm.
     idle: BinaryHeap<Reverse<usize>>,
+    /// What other programs do.
+    load: Load,
     model: Arc<Model>,
 }
 
@@ -81,6 +85,7 @@ impl Scheduler {
                 threads: Vec::new(),
                 handles: Vec::new(),
                 idle: BinaryHeap::new(),
+                load: Load::default(),
                 model,
             })),
         }
@@ -145,7 +150,12 @@ impl Scheduler {
     }
 
     fn dispatch(&self, shared: &mut Shared) {
-        while let Some((name, waiting, threads)) = shared.queue.take() {
+        if shared.queue.is_empty() {
+            return;
+        }
+        let usable = shared.load.free_cores(shared.queue.taken());
+        let usable = usable.unwrap_or(usize::MAX);
+        while let Some((name, waiting, threads)) = shared.queue.take(usable) {
             let Reverse(thread) = match shared.idle.pop() {
                 Some(thread) => thread,
                 None => Reverse(self.start_thread(shared)),

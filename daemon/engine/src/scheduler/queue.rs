@@ -30,7 +30,9 @@ pub struct JobName {
 pub(super) struct Queue<J> {
     /// In the order of arrival.
     waiting: Vec<(JobName, Kind, J)>,
-    /// Cores that no running decode has.
+    /// Cores that decodes may have.
+    cores: usize,
+    /// Those that no running decode has.
     free: usize,
     /// Threads that every job takes, where the user has said so.
     fixed_threads: Option<usize>,
@@ -39,9 +41,11 @@ pub(super) struct Queue<J> {
 impl<J> Queue<J> {
     /// A queue for `cores` cores; with `fixed_threads` every job takes so many.
     pub(super) fn new(cores: usize, fixed_threads: Option<usize>) -> Queue<J> {
+        let cores = cores.max(fixed_threads.unwrap_or(1)).max(1);
         Queue {
             waiting: Vec::new(),
-            free: cores.max(fixed_threads.unwrap_or(1)).max(1),
+            cores,
+            free: cores,
             fixed_threads,
         }
     }
@@ -70,8 +74,19 @@ impl<J> Queue<J> {
         self.waiting.retain(|(name, ..)| !unwanted(*name));
     }
 
-    /// The next job with its threads, if there is one and cores for it. The cores are taken.
-    pub(super) fn take(&mut self) -> Option<(JobName, J, usize)> {
+    /// Cores that running decodes have.
+    pub(super) fn taken(&self) -> usize {
+        self.cores - self.free
+    }
+
+    /// Whether anything waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The next job with its threads, if there is one and cores for it. The cores are taken. Other
+    /// programs leave `usable` cores free.
+    pub(super) fn take(&mut self, usable: usize) -> Option<(JobName, J, usize)> {
         let best = self
             .waiting
             .iter()
@@ -81,7 +96,10 @@ impl<J> Queue<J> {
             .map(|(index, _)| index)?;
         let threads = match self.fixed_threads {
             Some(threads) => threads,
-            None => (self.free / self.waiting.len()).max(1),
+            None => {
+                let usable = self.free.min(usable.saturating_sub(self.taken()));
+                (usable / self.waiting.len()).max(1)
+            }
         };
         if threads > self.free {
             return None;
@@ -117,7 +135,7 @@ mod tests {
         ] {
             queue.push(name(job, job), kind, ());
         }
-        let order: Vec<u64> = std::iter::from_fn(|| queue.take())
+        let order: Vec<u64> = std::iter::from_fn(|| queue.take(usize::MAX))
             .map(|(name, ..)| name.job)
             .collect();
         assert_eq!(order, [3, 5, 2, 4, 1]);
@@ -129,31 +147,44 @@ mod tests {
         queue.push(name(1, 1), Kind::Partial, "old");
         queue.push(name(2, 1), Kind::Partial, "of another");
         queue.push(name(1, 2), Kind::Partial, "new");
-        assert_eq!(queue.take().map(|(_, job, _)| job), Some("of another"));
-        assert_eq!(queue.take().map(|(_, job, _)| job), Some("new"));
-        assert_eq!(queue.take(), None);
+        assert_eq!(queue.take(usize::MAX).map(|(_, job, _)| job), Some("of another"));
+        assert_eq!(queue.take(usize::MAX).map(|(_, job, _)| job), Some("new"));
+        assert_eq!(queue.take(usize::MAX), None);
     }
 
     #[test]
     fn threads_never_exceed_the_cores() {
         let mut queue = Queue::new(4, None);
         queue.push(name(1, 1), Kind::Final, ());
-        assert_eq!(queue.take(), Some((name(1, 1), (), 4)));
+        assert_eq!(queue.take(usize::MAX), Some((name(1, 1), (), 4)));
         queue.push(name(2, 1), Kind::Final, ());
-        assert_eq!(queue.take(), None);
+        assert_eq!(queue.take(usize::MAX), None);
         queue.give_back(4);
         queue.push(name(3, 1), Kind::Partial, ());
-        assert_eq!(queue.take(), Some((name(2, 1), (), 2)));
-        assert_eq!(queue.take(), Some((name(3, 1), (), 2)));
+        assert_eq!(queue.take(usize::MAX), Some((name(2, 1), (), 2)));
+        assert_eq!(queue.take(usize::MAX), Some((name(3, 1), (), 2)));
 
         let mut queue = Queue::new(2, None);
         for session in 0..5 {
             queue.push(name(session, 1), Kind::Final, ());
         }
-        let threads: Vec<usize> = std::iter::from_fn(|| queue.take())
+        let threads: Vec<usize> = std::iter::from_fn(|| queue.take(usize::MAX))
             .map(|(_, (), threads)| threads)
             .collect();
         assert_eq!(threads, [1, 1]);
+    }
+
+    #[test]
+    fn cores_that_others_use_are_left_to_them() {
+        let mut queue = Queue::new(8, None);
+        queue.push(name(1, 1), Kind::Final, ());
+        assert_eq!(queue.take(3), Some((name(1, 1), (), 3)));
+        queue.push(name(2, 1), Kind::Final, ());
+        // Two more than are ours already.
+        assert_eq!(queue.take(5), Some((name(2, 1), (), 2)));
+        queue.push(name(3, 1), Kind::Final, ());
+        assert_eq!(queue.take(0), Some((name(3, 1), (), 1)));
+        assert_eq!(queue.taken(), 6);
     }
 
     #[test]
@@ -166,9 +197,9 @@ mod tests {
             *job = 3;
         }));
         assert!(!queue.change(name(9, 9), |_, _| {}));
-        assert_eq!(queue.take(), Some((name(2, 1), 3, 1)));
+        assert_eq!(queue.take(usize::MAX), Some((name(2, 1), 3, 1)));
         queue.remove(|name| name.session == 1);
         queue.give_back(1);
-        assert_eq!(queue.take(), None);
+        assert_eq!(queue.take(usize::MAX), None);
     }
 }
