@@ -167,7 +167,7 @@ rust_is_new_enough() {
 
 rustup_package_exists() {
     case $manager in
-    apt-get) LC_ALL=C apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]' ;;
+    apt-get) LC_ALL=C apt-cache policy rustup 2>/dev/null | grep 'Candidate: [0-9]' >/dev/null ;;
     dnf) dnf -q info rustup >/dev/null 2>&1 ;;
     # Arch's own Rust is current, and its rustup cannot be installed beside it.
     pacman) ! pacman -Qq rust >/dev/null 2>&1 ;;
@@ -282,7 +282,8 @@ copy_files() {
 forget_stale_files() {
     local path
     sed '/\/$/d' "$manifest" | while IFS= read -r path; do
-        if ! printf '%s\n' "${installed[@]}" | grep -qxF "$path"; then
+        # Not grep -q: it would leave before all is written, and the pipe would count as failed.
+        if ! printf '%s\n' "${installed[@]}" | grep -xF "$path" >/dev/null; then
             note "removing $path, which is no longer part of wstream"
             rm -f "$path"
             grep -vxF "$path" "$manifest" >"$scratch/manifest"
