@@ -191,7 +191,7 @@ find_rust() {
 
 # Gets a toolchain through rustup, which keeps it in the user's home.
 get_rust() {
-    local toolchain=(rustup toolchain install stable --profile minimal)
+    local toolchain=(rustup toolchain install stable --profile minimal --no-self-update)
     local advice="install Rust $rust_needed or newer (https://rustup.rs) and run this again"
     if ! have rustup && rustup_package_exists; then install_needs rustup; fi
     if have rustup; then
