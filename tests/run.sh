@@ -34,7 +34,7 @@ run_packages() {
         return 0
     fi
     for package in "${PACKAGES[@]}"; do
-        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
     done
     if [ ${#missing[@]} = 0 ]; then
         echo "all there"
@@ -93,7 +93,7 @@ run_shell() {
         return 0
     fi
     mapfile -t scripts < <(git ls-files --cached --others --exclude-standard | while IFS= read -r file; do
-        if head -n 1 "$file" | grep -qE '^#!.*\b(sh|bash)$'; then echo "$file"; fi
+        if head -n 1 "$file" | grep -E '^#!.*\b(sh|bash)$' >/dev/null; then echo "$file"; fi
     done)
     shellcheck "${scripts[@]}"
 }
@@ -116,7 +116,7 @@ for argument in "$@"; do
         ;;
     lint) chosen+=("${LINT[@]}") ;;
     *)
-        if ! printf '%s\n' "${SECTIONS[@]}" | grep -qxF -- "$argument"; then
+        if [[ " ${SECTIONS[*]} " != *" $argument "* ]]; then
             sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
             echo "there is no section $argument: tests/run.sh --list tells the names" >&2
             exit 2
