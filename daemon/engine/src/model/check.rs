@@ -58,9 +58,9 @@ pub fn decodes(path: &Path) -> Result<Summary, CheckError> {
     }
 }
 
-/// Threads that decode: the machine's cores, of which more than four bring little.
+/// Threads that decode: all cores, as the engine takes them while nothing else runs.
 pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// A quiet tone: silence could be gated away.
