@@ -215,10 +215,12 @@ fn answer(command: ModelCommand) -> Result<String, ModelError> {
         ModelCommand::Recommend { json, threads } => {
             let threads = threads.map_or_else(check::threads, usize::from);
             let measured = recommend::recommend(threads).map_err(ModelError::Measure)?;
-            Ok(match json {
-                true => to_json(&measured),
-                false => format!("{}\n{}\n", measured.model, measured.explain()),
-            })
+            if json {
+                return Ok(to_json(&measured));
+            }
+            // Standard output has only the name, for `model pull "$(… recommend)"`.
+            progress::say(&measured.explain());
+            Ok(format!("{}\n", measured.model))
         }
     }
 }

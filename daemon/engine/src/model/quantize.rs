@@ -235,7 +235,37 @@ mod tests {
         assert_eq!(Format::from_file_type(999), None);
     }
 
+    /// What ggml itself makes of the numbers.
+    fn ggml_q8_0(values: &[f32]) -> Vec<u8> {
+        use whisper_rs::whisper_rs_sys::{ggml_quantize_chunk, ggml_type_GGML_TYPE_Q8_0};
+        let mut bytes = vec![0; values.len() / 32 * 34];
+        // SAFETY: one row of `values.len()` numbers is read, and its blocks are written, for which
+        // there is room; this format needs no importance matrix.
+        let written = unsafe {
+            ggml_quantize_chunk(
+                ggml_type_GGML_TYPE_Q8_0,
+                values.as_ptr(),
+                bytes.as_mut_ptr().cast(),
+                0,
+                1,
+                values.len() as i64,
+                std::ptr::null(),
+            )
+        };
+        assert_eq!(written, bytes.len());
+        bytes
+    }
+
     proptest! {
+        #[test]
+        fn q8_0_is_what_ggml_makes_of_it(
+            values in prop::collection::vec(-4.0_f32..4.0, 64..=64),
+        ) {
+            let mut bytes = Vec::new();
+            Encoding::Q8_0.encode(&values, &mut bytes);
+            prop_assert_eq!(bytes, ggml_q8_0(&values));
+        }
+
         #[test]
         fn q8_0_is_off_by_at_most_half_a_step(
             values in prop::collection::vec(-4.0_f32..4.0, 32..=32),

@@ -130,3 +130,18 @@ fn damaged_models_are_listed_removed_and_fetched_again() {
     assert!(output.status.success());
     assert!(names(dir.path()).is_empty());
 }
+
+#[test]
+fn the_recommended_model_can_be_pulled() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = engine(dir.path(), NOBODY, &["recommend", "--threads", "1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let name = stdout(&output).trim_end().to_owned();
+    assert!(["base", "tiny.en"].contains(&name.as_str()), "{name}");
+    let reason = stderr(&output);
+    assert!(
+        reason.starts_with("base takes ") && reason.contains("limit of 1.0 s"),
+        "{reason}"
+    );
+    assert!(names(dir.path()).is_empty());
+}
