@@ -7,7 +7,7 @@ set -euo pipefail
 readonly BUS_NAME=org.wstream.Dictation1
 readonly UNIT=wstreamd.service
 # The spoken sample: alsa-utils' human voice, 48 kHz mono, or these words from a synthesiser.
-readonly VOICE=(/usr/share/sounds/alsa/{Front_Center,Front_Left,Rear_Right}.wav)
+readonly VOICE=(/usr/share/sounds/alsa/{Front_Center,Front_Left,Front_Right,Side_Left,Side_Right,Rear_Center,Rear_Left,Rear_Right}.wav)
 readonly WORDS="Hello. I speak, and my words appear while I am speaking. When I stop, the sentence is finished."
 # Exit codes.
 readonly FAILED=1 USAGE=2 YOUR_TURN=3
@@ -167,7 +167,7 @@ rust_is_new_enough() {
 
 rustup_package_exists() {
     case $manager in
-    apt-get) LC_ALL=C apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]' ;;
+    apt-get) LC_ALL=C apt-cache policy rustup 2>/dev/null | grep 'Candidate: [0-9]' >/dev/null ;;
     dnf) dnf -q info rustup >/dev/null 2>&1 ;;
     # Arch's own Rust is current, and its rustup cannot be installed beside it.
     pacman) ! pacman -Qq rust >/dev/null 2>&1 ;;
@@ -191,7 +191,7 @@ find_rust() {
 
 # Gets a toolchain through rustup, which keeps it in the user's home.
 get_rust() {
-    local toolchain=(rustup toolchain install stable --profile minimal)
+    local toolchain=(rustup toolchain install stable --profile minimal --no-self-update)
     local advice="install Rust $rust_needed or newer (https://rustup.rs) and run this again"
     if ! have rustup && rustup_package_exists; then install_needs rustup; fi
     if have rustup; then
@@ -282,7 +282,8 @@ copy_files() {
 forget_stale_files() {
     local path
     sed '/\/$/d' "$manifest" | while IFS= read -r path; do
-        if ! printf '%s\n' "${installed[@]}" | grep -qxF "$path"; then
+        # Not grep -q: it would leave before all is written, and the pipe would count as failed.
+        if ! printf '%s\n' "${installed[@]}" | grep -xF "$path" >/dev/null; then
             note "removing $path, which is no longer part of wstream"
             rm -f "$path"
             grep -vxF "$path" "$manifest" >"$scratch/manifest"
@@ -334,16 +335,19 @@ find_bus() {
     if have busctl || have dbus-send; then [ -n "$(bus GetId)" ]; fi
 }
 
-# bus METHOD [NAME]: calls the bus itself, and prints the last word of its answer.
+# bus METHOD [NAME]: calls the bus itself, and prints its answer.
 bus() {
     if have busctl; then
-        busctl --user call org.freedesktop.DBus / org.freedesktop.DBus "$1" ${2:+s "$2"} 2>/dev/null | sed 's/.* //'
+        busctl --user call org.freedesktop.DBus / org.freedesktop.DBus "$1" ${2:+s "$2"} 2>/dev/null
     elif have dbus-send; then
-        dbus-send --session --print-reply --dest=org.freedesktop.DBus / "org.freedesktop.DBus.$1" ${2:+"string:$2"} 2>/dev/null | sed -n '$s/.* //p'
+        dbus-send --session --print-reply --dest=org.freedesktop.DBus / "org.freedesktop.DBus.$1" ${2:+"string:$2"} 2>/dev/null
     fi
 }
 
-user_manager() { have systemctl && systemctl --user show-environment >/dev/null 2>&1; }
+# Looks for the manager's socket first, because asking a bus without one makes the bus complain.
+user_manager() {
+    [ -S "${XDG_RUNTIME_DIR:-/nowhere}/systemd/private" ] && have systemctl && systemctl --user show-environment >/dev/null 2>&1
+}
 
 disable_service() {
     if user_manager; then
@@ -357,7 +361,7 @@ disable_service() {
 # Ends the daemon that owns the bus name; told a folder, only if it is that folder's.
 stop_daemon() {
     local pid
-    $session_bus && pid=$(bus GetConnectionUnixProcessID $BUS_NAME) || return 0
+    $session_bus && pid=$(bus GetConnectionUnixProcessID $BUS_NAME | sed -n '$s/.* //p') || return 0
     case $pid in '' | *[!0-9]*) return 0 ;; esac
     case $(readlink "/proc/$pid/exe") in "${1:-}"*) ;; *) return 0 ;; esac
     say "stopping the daemon that runs (process $pid)"
@@ -366,14 +370,28 @@ stop_daemon() {
     timeout 15 tail --pid="$pid" -f /dev/null || true
 }
 
+# For a bus that looks elsewhere for what it may start: another home, another folder.
+start_by_hand() {
+    local log=${XDG_STATE_HOME:-$HOME/.local/state}/wstream.log tries=0
+    mkdir -p "$(dirname "$log")"
+    say "this session's bus does not look into $bus_dir: starting $bin/wstreamd by hand, with its log in $log"
+    setsid "$bin/wstreamd" </dev/null >"$log" 2>&1 &
+    until bus GetNameOwner $BUS_NAME >/dev/null; do
+        tries=$((tries + 1))
+        if [ $tries -gt 100 ]; then
+            tail -n 5 "$log"
+            die $FAILED "the daemon did not start: the lines above say why"
+        fi
+        sleep 0.1
+    done
+}
+
 start_daemon() {
     if ! $session_bus; then
         say "no session bus here (no desktop session): one is raised for the sample only"
         note "in a desktop session the bus starts the daemon by itself"
-        with_bus=(dbus-run-session --)
         return
     fi
-    with_bus=()
     bus ReloadConfig >/dev/null || true
     if [ -e "$unit_dir/$UNIT" ] && user_manager; then
         systemctl --user daemon-reload
@@ -386,7 +404,11 @@ start_daemon() {
         "$bin/wstreamctl" status
     else
         stop_daemon
-        say "no user service here: the bus starts the daemon when it is asked for"
+        if bus ListActivatableNames | grep -F "$BUS_NAME" >/dev/null; then
+            say "no user service here: the bus starts the daemon when it is asked for"
+        else
+            start_by_hand
+        fi
     fi
 }
 
@@ -422,8 +444,17 @@ dictate_sample() {
         ;;
     esac
     # A `~` marks words that may still change; on a terminal they stand in place.
-    ${with_bus[@]+"${with_bus[@]}"} "$bin/wstreamctl" transcribe --language en --realtime --partials \
-        ${how[@]+"${how[@]}"} "$scratch/sample" || die $FAILED "the sample was not transcribed: the line above says why"
+    how=("$bin/wstreamctl" transcribe --language en --realtime --partials ${how[@]+"${how[@]}"} "$scratch/sample")
+    if $session_bus; then
+        "${how[@]}" || die $FAILED "the sample was not transcribed: the line above says why"
+        return
+    fi
+    # The bus and what it starts write to a log, wstreamctl to the screen. The bus is told where to
+    # look, because it would take the home folder from the user database.
+    if ! env "XDG_DATA_HOME=$data_home" dbus-run-session -- sh -c 'exec "$@" 2>&3' sh "${how[@]}" 3>&2 2>"$scratch/log"; then
+        tail -n 5 "$scratch/log"
+        die $FAILED "the sample was not transcribed: the lines above say why"
+    fi
 }
 
 what_next() {
@@ -514,7 +545,7 @@ case $prefix in
 /usr | /usr/local) unit_dir=$prefix/lib/systemd/user bus_dir=$prefix/share/dbus-1/services ;;
 *) unit_dir=$config_home/systemd/user bus_dir=$data_home/dbus-1/services ;;
 esac
-installed=() with_bus=()
+installed=()
 manager=$(package_manager)
 scratch=$(mktemp -d)
 trap 'code=$?; rm -rf "$scratch"; [ $code = 0 ] || $told || echo "install.sh: the last step failed: its output says why; then run this again" >&2' EXIT

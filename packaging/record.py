@@ -22,7 +22,7 @@ import termios
 import time
 from html import escape
 
-COLUMNS, ROWS = 72, 9
+COLUMNS, ROWS = 72, 6
 CELL_WIDTH, CELL_HEIGHT, MARGIN = 8.4, 20, 14
 # The last picture stays that long before it begins anew.
 REST_S = 4.0

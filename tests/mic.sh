@@ -61,9 +61,10 @@ within() {
     done
 }
 
-# No display and no bus of the caller's: the servers would join them.
+# In place of a background shell: COMMAND with no display and no bus of the caller's, which the
+# servers would join.
 alone() {
-    env -u DISPLAY -u WAYLAND_DISPLAY -u DBUS_SESSION_BUS_ADDRESS HOME="$MIC_DIR" \
+    exec env -u DISPLAY -u WAYLAND_DISPLAY -u DBUS_SESSION_BUS_ADDRESS HOME="$MIC_DIR" \
         XDG_RUNTIME_DIR="$MIC_DIR/run" "$@"
 }
 

@@ -17,7 +17,7 @@ readonly BUILD=(--release --locked --workspace --features wstreamd/pipewire)
 readonly PACKAGES=(
     g++ make cmake pkg-config libasound2-dev libpipewire-0.3-dev libclang-dev
     shellcheck systemd man-db
-    dbus pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
+    dbus libglib2.0-bin pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
     alsa-utils espeak-ng flac sox python3 python3-gi python3-pip python3-venv
 )
 
@@ -34,7 +34,7 @@ run_packages() {
         return 0
     fi
     for package in "${PACKAGES[@]}"; do
-        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
     done
     if [ ${#missing[@]} = 0 ]; then
         echo "all there"
@@ -60,9 +60,9 @@ run_packages() {
 }
 
 # Clients in another language than ours: a version 1 client, and the word error rate's counting.
-readonly PYTHON_PACKAGES=(websockets==17.4 whisper-normalizer==0.1.15)
+readonly PYTHON_PACKAGES=(websockets==17.4 whisper-normalizer==0.1.15 jeepney==0.9.0)
 run_python() {
-    if "$WSTREAM_PYTHON" -c 'import websockets, whisper_normalizer' 2>/dev/null; then
+    if "$WSTREAM_PYTHON" -c 'import jeepney, websockets, whisper_normalizer' 2>/dev/null; then
         echo "all there"
         return 0
     fi
@@ -93,7 +93,7 @@ run_shell() {
         return 0
     fi
     mapfile -t scripts < <(git ls-files --cached --others --exclude-standard | while IFS= read -r file; do
-        if head -n 1 "$file" | grep -qE '^#!.*\b(sh|bash)$'; then echo "$file"; fi
+        if head -n 1 "$file" | grep -E '^#!.*\b(sh|bash)$' >/dev/null; then echo "$file"; fi
     done)
     shellcheck "${scripts[@]}"
 }
@@ -116,7 +116,7 @@ for argument in "$@"; do
         ;;
     lint) chosen+=("${LINT[@]}") ;;
     *)
-        if ! printf '%s\n' "${SECTIONS[@]}" | grep -qxF -- "$argument"; then
+        if [[ " ${SECTIONS[*]} " != *" $argument "* ]]; then
             sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
             echo "there is no section $argument: tests/run.sh --list tells the names" >&2
             exit 2

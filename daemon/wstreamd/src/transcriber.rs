@@ -16,6 +16,8 @@ use self::work::Work;
 use crate::event::Event;
 use crate::speech::Speech;
 
+mod answers;
+mod sentences;
 mod work;
 
 mod link;
@@ -124,7 +126,11 @@ pub async fn run(
             },
             permit = to_daemon.reserve(), if work.has_event() => match permit {
                 Ok(permit) => {
-                    if let Some(event) = work.take_event() {
+                    // To a daemon that is behind, a partial would be old news.
+                    let is_behind = to_daemon.capacity() < to_daemon.max_capacity() / 2;
+                    if let Some(event) = work.take_event()
+                        && !(is_behind && matches!(event, Event::Partial { .. }))
+                    {
                         permit.send(event);
                     }
                 }

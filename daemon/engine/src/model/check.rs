@@ -19,7 +19,9 @@ pub enum CheckError {
     #[error(transparent)]
     File(#[from] GgmlError),
     /// whisper.cpp refuses it.
-    #[error("the model cannot be loaded or does not decode: it is damaged or of a kind that whisper.cpp does not know")]
+    #[error(
+        "the model cannot be loaded or does not decode: it is damaged or of a kind that whisper.cpp does not know"
+    )]
     Whisper(#[from] WhisperError),
     /// It computes nonsense.
     #[error("the model loads, but computes no numbers: its weights are damaged")]
@@ -40,7 +42,10 @@ pub fn decodes(path: &Path) -> Result<Summary, CheckError> {
     let context = WhisperContext::new_with_params(path, WhisperContextParameters::default())?;
     let mut state = context.create_state()?;
     let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
-    params.set_n_threads(threads() as i32);
+    // Half of the cores: an import is seldom all that a machine does, and waiting for a core that is
+    // busy costs ten times the work.
+    let threads = threads().div_ceil(2);
+    params.set_n_threads(threads as i32);
     params.set_audio_ctx(AUDIO_CTX.min(summary.dimensions.audio_ctx as i32));
     params.set_language(Some("en"));
     params.set_print_progress(false);
@@ -49,16 +54,16 @@ pub fn decodes(path: &Path) -> Result<Summary, CheckError> {
     // One temperature: what is said is of no interest.
     params.set_temperature_inc(0.0);
     state.full(params, &hum(SECONDS))?;
-    state.decode(&[context.token_sot()], 0, threads())?;
+    state.decode(&[context.token_sot()], 0, threads)?;
     match state.get_logits()?.iter().all(|logit| logit.is_finite()) {
         true => Ok(summary),
         false => Err(CheckError::NotFinite),
     }
 }
 
-/// Threads that decode: the machine's cores, of which more than four bring little.
+/// Threads that decode: all cores, as the engine takes them while nothing else runs.
 pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// A quiet tone: silence could be gated away.

@@ -229,7 +229,9 @@ mod tests {
         let numbers = [0.0_f32, 1.0, -2.5, 0.125];
         let f32s = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
         let f16s = numbers.iter().flat_map(|&n| f16::from_f32(n).to_le_bytes());
-        let bf16s = numbers.iter().flat_map(|&n| bf16::from_f32(n).to_le_bytes());
+        let bf16s = numbers
+            .iter()
+            .flat_map(|&n| bf16::from_f32(n).to_le_bytes());
         for tensor in [
             tensor(f32s, &[2, 2], Element::F32),
             tensor(f16s.collect(), &[2, 2], Element::F16),

@@ -19,7 +19,9 @@ pub enum Ct2Error {
     #[error("model.bin is damaged or no CTranslate2 model")]
     Input(#[from] InputError),
     /// Another version of the format.
-    #[error("model.bin is of version {0}, but only version 6 is understood: convert it again with a recent CTranslate2")]
+    #[error(
+        "model.bin is of version {0}, but only version 6 is understood: convert it again with a recent CTranslate2"
+    )]
     Version(u32),
     /// A model of something else.
     #[error("model.bin is a {0} and no WhisperSpec: only Whisper models can be imported")]
@@ -31,7 +33,9 @@ pub enum Ct2Error {
     #[error("model.bin has the variable {0} twice: the file is damaged")]
     Twice(String),
     /// A variable whose size is not that of its shape.
-    #[error("model.bin says that {name} has {bytes} bytes, which is not what its shape needs: the file is damaged")]
+    #[error(
+        "model.bin says that {name} has {bytes} bytes, which is not what its shape needs: the file is damaged"
+    )]
     Size {
         /// The variable.
         name: String,
@@ -39,7 +43,9 @@ pub enum Ct2Error {
         bytes: u32,
     },
     /// A quantisation that we do not undo.
-    #[error("model.bin stores {0} as 16-bit integers, which cannot be imported: convert the model to float16, float32 or int8")]
+    #[error(
+        "model.bin stores {0} as 16-bit integers, which cannot be imported: convert the model to float16, float32 or int8"
+    )]
     Int16(String),
     /// Bytes behind the end.
     #[error("model.bin has {0} bytes behind its end: the file is damaged")]

@@ -45,10 +45,12 @@ pub enum DiskError {
 
 /// `78 MB`, for people.
 pub fn megabytes(bytes: u64) -> String {
+    let count = bytes as f64;
     match bytes {
-        0..1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
-        1_000_000..1_000_000_000 => format!("{} MB", bytes.div_ceil(1_000_000)),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+        0..1_000_000 => format!("{:.0} kB", count / 1e3),
+        1_000_000..10_000_000 => format!("{:.1} MB", count / 1e6),
+        10_000_000..1_000_000_000 => format!("{:.0} MB", count / 1e6),
+        _ => format!("{:.1} GB", count / 1e9),
     }
 }
 
@@ -354,7 +356,8 @@ mod tests {
     fn sizes_for_people() {
         for (bytes, text) in [
             (0, "0 kB"),
-            (1, "1 kB"),
+            (999, "1 kB"),
+            (3_145_728, "3.1 MB"),
             (77_704_715, "78 MB"),
             (3_095_033_483, "3.1 GB"),
         ] {

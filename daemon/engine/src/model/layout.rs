@@ -135,7 +135,11 @@ pub fn parts(dimensions: &Dimensions) -> Vec<Part> {
     let (audio, text) = (size(dimensions.audio_state), size(dimensions.text_state));
     let mut parts = Parts(Vec::new());
     let encoder_positions = vec![size(dimensions.audio_ctx), audio];
-    parts.add("encoder.positional_embedding", encoder_positions, Role::Plain);
+    parts.add(
+        "encoder.positional_embedding",
+        encoder_positions,
+        Role::Plain,
+    );
     for (name, inputs) in [("conv1", size(dimensions.mels)), ("conv2", audio)] {
         let weight = vec![audio, inputs, 3];
         parts.add(&format!("encoder.{name}.weight"), weight, Role::Convolution);
@@ -147,7 +151,11 @@ pub fn parts(dimensions: &Dimensions) -> Vec<Part> {
     parts.norm("encoder.ln_post", audio);
 
     let decoder_positions = vec![size(dimensions.text_ctx), text];
-    parts.add("decoder.positional_embedding", decoder_positions, Role::Plain);
+    parts.add(
+        "decoder.positional_embedding",
+        decoder_positions,
+        Role::Plain,
+    );
     let embedding = vec![size(dimensions.vocab), text];
     parts.add("decoder.token_embedding.weight", embedding, Role::Matrix);
     for layer in 0..dimensions.text_layer {
@@ -244,7 +252,8 @@ pub(crate) mod tests {
     #[test]
     fn dimensions_that_are_no_whisper_models_are_refused() {
         let good = published("base");
-        let cases: [(&str, fn(&mut Dimensions)); 11] = [
+        type Change = fn(&mut Dimensions);
+        let cases: [(&str, Change); 11] = [
             ("vocabulary", |d| d.vocab = 51_863),
             ("vocabulary", |d| d.vocab = 32_000),
             ("mel bands", |d| d.mels = 81),

@@ -107,14 +107,23 @@ impl Models {
         }
         table += "\nTo be had with `wstreamctl model pull NAME`:\n";
         for model in &self.available {
-            table += &row(model.name, model.bytes, model.quantisation, model.multilingual);
+            table += &row(
+                model.name,
+                model.bytes,
+                model.quantisation,
+                model.multilingual,
+            );
         }
         table
     }
 }
 
 fn row(name: &str, bytes: u64, quantisation: &str, multilingual: bool) -> String {
-    let languages = if multilingual { "all languages" } else { "English" };
+    let languages = if multilingual {
+        "all languages"
+    } else {
+        "English"
+    };
     let size = megabytes(bytes);
     format!("  {name:<20} {size:>7}  {quantisation:<5} {languages}\n")
 }
@@ -132,7 +141,10 @@ mod tests {
         assert_eq!(models.installed.len(), 1);
         assert_eq!(models.installed[0].quantisation, None);
         let table = models.table();
-        assert!(table.contains("tiny                 the file is a web page"), "{table}");
+        assert!(
+            table.contains("tiny                 the file is a web page"),
+            "{table}"
+        );
         assert!(!models.available.iter().any(|model| model.name == "tiny"));
         assert!(models.available.iter().any(|model| model.name == "base"));
     }

@@ -85,7 +85,10 @@ mod tests {
                 let rises = row.windows(2).filter(|pair| pair[0] < pair[1]).count();
                 let falls = row.windows(2).filter(|pair| pair[0] > pair[1]).count();
                 let wide = row.iter().filter(|&&weight| weight > 0.0).count();
-                assert!(rises + falls <= wide + 1, "band {band} has more than one peak");
+                assert!(
+                    rises + falls <= wide + 1,
+                    "band {band} has more than one peak"
+                );
                 // Narrow triangles are sampled too coarsely for the sum to be the area.
                 let area: f32 = row.iter().sum::<f32>() * 40.0;
                 if wide > 8 {

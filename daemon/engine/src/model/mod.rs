@@ -34,6 +34,9 @@ pub mod disk;
 pub mod input;
 pub mod progress;
 
+#[cfg(test)]
+mod fixtures;
+
 use import::ImportError;
 use pull::{Origin, PullError};
 use quantize::Encoding;
@@ -103,7 +106,9 @@ pub enum ModelError {
     #[error("{0:?} cannot be a model's name: use letters, digits, '.', '_' and '-'")]
     Name(String),
     /// Not in the catalog.
-    #[error("there is no model called {0} to fetch: `wstreamctl model list` shows those that there are")]
+    #[error(
+        "there is no model called {0} to fetch: `wstreamctl model list` shows those that there are"
+    )]
     Unknown(String),
     /// Not in the folder.
     #[error("the model {name} is not installed in {}: get it with `wstreamctl model pull {name}`", dir.display())]
@@ -113,9 +118,6 @@ pub enum ModelError {
         /// The folder.
         dir: PathBuf,
     },
-    /// A file that is not there.
-    #[error("there is no model file {}: name a file, or a model that `wstreamctl model list` shows", .0.display())]
-    NoFile(PathBuf),
     /// An import would overwrite a model.
     #[error("there is a model called {0} already: choose another with --name, or remove it first")]
     Exists(String),
@@ -159,24 +161,15 @@ pub fn run(command: ModelCommand) -> anyhow::Result<ExitCode> {
         }
     };
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(answer.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(answer.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         // Whoever reads only the first line, like `head`, has what it wants.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The file that `model` means: a path if it looks like one, else an installed model's name.
-pub fn locate(model: &str) -> Result<PathBuf, ModelError> {
-    if model.contains('/') || Path::new(model).is_file() {
-        let path = PathBuf::from(model);
-        return match path.is_file() {
-            true => Ok(path),
-            false => Err(ModelError::NoFile(path)),
-        };
-    }
-    installed(&models_dir().ok_or(ModelError::NoFolder)?, model)
 }
 
 /// An error with all its causes, for one line.
@@ -199,10 +192,18 @@ fn answer(command: ModelCommand) -> Result<String, ModelError> {
     match command {
         ModelCommand::List { json } => {
             let models = list::list(&dir?);
-            Ok(if json { to_json(&models) } else { models.table() })
+            Ok(if json {
+                to_json(&models)
+            } else {
+                models.table()
+            })
         }
         ModelCommand::Pull { name } => pull(&dir?, name),
-        ModelCommand::Import { dir: source, name, q8_0 } => {
+        ModelCommand::Import {
+            dir: source,
+            name,
+            q8_0,
+        } => {
             let encoding = if q8_0 { Encoding::Q8_0 } else { Encoding::F16 };
             import(&dir?, &source, name, encoding)
         }
@@ -214,10 +215,12 @@ fn answer(command: ModelCommand) -> Result<String, ModelError> {
         ModelCommand::Recommend { json, threads } => {
             let threads = threads.map_or_else(check::threads, usize::from);
             let measured = recommend::recommend(threads).map_err(ModelError::Measure)?;
-            Ok(match json {
-                true => to_json(&measured),
-                false => format!("{}\n{}\n", measured.model, measured.explain()),
-            })
+            if json {
+                return Ok(to_json(&measured));
+            }
+            // Standard output has only the name, for `model pull "$(… recommend)"`.
+            progress::say(&measured.explain());
+            Ok(format!("{}\n", measured.model))
         }
     }
 }

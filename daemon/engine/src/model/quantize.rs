@@ -169,7 +169,9 @@ impl Encoding {
 const Q8_0_VALUES: usize = 32;
 
 fn encode_q8_0(block: &[f32; Q8_0_VALUES], out: &mut Vec<u8>) {
-    let largest = block.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    let largest = block
+        .iter()
+        .fold(0.0_f32, |most, value| most.max(value.abs()));
     let scale = largest / 127.0;
     // The scale is stored rounded to 16 bits, but ggml divides by the exact one.
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
@@ -191,7 +193,9 @@ mod tests {
             .chunks_exact(34)
             .flat_map(|block| {
                 let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
-                block[2..].iter().map(move |&byte| f32::from(byte as i8) * scale)
+                block[2..]
+                    .iter()
+                    .map(move |&byte| f32::from(byte as i8) * scale)
             })
             .collect()
     }
@@ -231,7 +235,37 @@ mod tests {
         assert_eq!(Format::from_file_type(999), None);
     }
 
+    /// What ggml itself makes of the numbers.
+    fn ggml_q8_0(values: &[f32]) -> Vec<u8> {
+        use whisper_rs::whisper_rs_sys::{ggml_quantize_chunk, ggml_type_GGML_TYPE_Q8_0};
+        let mut bytes = vec![0; values.len() / 32 * 34];
+        // SAFETY: one row of `values.len()` numbers is read, and its blocks are written, for which
+        // there is room; this format needs no importance matrix.
+        let written = unsafe {
+            ggml_quantize_chunk(
+                ggml_type_GGML_TYPE_Q8_0,
+                values.as_ptr(),
+                bytes.as_mut_ptr().cast(),
+                0,
+                1,
+                values.len() as i64,
+                std::ptr::null(),
+            )
+        };
+        assert_eq!(written, bytes.len());
+        bytes
+    }
+
     proptest! {
+        #[test]
+        fn q8_0_is_what_ggml_makes_of_it(
+            values in prop::collection::vec(-4.0_f32..4.0, 64..=64),
+        ) {
+            let mut bytes = Vec::new();
+            Encoding::Q8_0.encode(&values, &mut bytes);
+            prop_assert_eq!(bytes, ggml_q8_0(&values));
+        }
+
         #[test]
         fn q8_0_is_off_by_at_most_half_a_step(
             values in prop::collection::vec(-4.0_f32..4.0, 32..=32),

@@ -78,7 +78,11 @@ pub fn recommend(threads: usize) -> Result<Recommendation, WhisperError> {
     state.pcm_to_mel(&hum(SECONDS), threads)?;
     let mut best: Option<Cost> = None;
     for round in 0..ROUNDS {
-        for threads in if threads == 1 { vec![1] } else { vec![threads, 1] } {
+        for threads in if threads == 1 {
+            vec![1]
+        } else {
+            vec![threads, 1]
+        } {
             let cost = partial(&mut state, context.token_sot(), threads)?;
             if best.is_none_or(|best| cost.total() < best.total()) {
                 best = Some(cost);

@@ -22,7 +22,9 @@ pub enum TokensError {
     #[error("the vocabulary has {0} tokens and not the 50257 that Whisper's begins with")]
     TooFew(usize),
     /// A token in characters that stand for no byte.
-    #[error("token {index} of the vocabulary is not written in GPT-2's alphabet: this is not Whisper's")]
+    #[error(
+        "token {index} of the vocabulary is not written in GPT-2's alphabet: this is not Whisper's"
+    )]
     Alphabet {
         /// Its number.
         index: usize,
@@ -147,7 +149,13 @@ mod tests {
     fn the_alphabet_has_a_character_for_every_byte() {
         let alphabet = alphabet();
         assert_eq!(alphabet.len(), 256);
-        for (character, byte) in [('A', b'A'), ('Ġ', b' '), ('Ċ', b'\n'), ('Ń', 0xad), ('Ā', 0)] {
+        for (character, byte) in [
+            ('A', b'A'),
+            ('Ġ', b' '),
+            ('Ċ', b'\n'),
+            ('Ń', 0xad),
+            ('Ā', 0),
+        ] {
             assert_eq!(alphabet.get(&character), Some(&byte), "{character}");
         }
     }
@@ -191,12 +199,18 @@ mod tests {
     fn what_is_no_vocabulary_of_whispers_is_refused() {
         let base = published("base");
         let short = vec!["a"; WORDS - 2].join("\n");
-        assert!(matches!(from_lines(&short, &base), Err(TokensError::TooFew(_))));
+        assert!(matches!(
+            from_lines(&short, &base),
+            Err(TokensError::TooFew(_))
+        ));
         let ends_early = format!("{short}\n");
         assert!(from_lines(&ends_early, &base).is_err());
         let foreign = tokens(&["a", "▁the"]).join("\n");
         let error = from_lines(&foreign, &base).unwrap_err();
-        assert!(matches!(error, TokensError::Alphabet { index: 1 }), "{error}");
+        assert!(
+            matches!(error, TokensError::Alphabet { index: 1 }),
+            "{error}"
+        );
         assert!(matches!(from_array("{}", &base), Err(TokensError::Json(_))));
         assert!(from_array("[]", &base).is_err());
         assert!(from_numbers(r#"{"a": -1}"#, &base).is_err());

@@ -57,7 +57,9 @@ pub fn microphones(host: Option<&str>) -> Result<Vec<Microphone>, Fault> {
             // Nobody waits any more.
             let _ = answer.send(list);
         });
-    let list = asked.ok().and_then(|_| answered.recv_timeout(PATIENCE).ok());
+    let list = asked
+        .ok()
+        .and_then(|_| answered.recv_timeout(PATIENCE).ok());
     list.unwrap_or_else(|| Err(unresponsive()))
 }
 
@@ -80,16 +82,14 @@ pub(super) fn find(host: Option<&str>, wanted: Option<&str>) -> Result<Found, Fa
     let host = running_host(host)?;
     let system = host.id().name();
     let (list, devices) = list(&host)?;
-    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
-        return find_default(&host, &list);
+    let at = match wanted.filter(|wanted| !wanted.is_empty()) {
+        Some(wanted) => choose(&list, wanted, system)?,
+        None => return find_default(&host, &list, &devices),
     };
-    // What ALSA names only on request: any of its descriptions of a device is an identifier.
-    let chosen = choose(&list, wanted, system);
-    let at = match chosen {
-        Ok(at) => at,
-        Err(fault) => return Err(fault),
-    };
-    let device = devices.into_iter().nth(at).expect("lists are of one length");
+    let device = devices
+        .into_iter()
+        .nth(at)
+        .expect("there is a device for each microphone");
     Ok(Found {
         device,
         name: list[at].name.clone(),
@@ -98,22 +98,52 @@ pub(super) fn find(host: Option<&str>, wanted: Option<&str>) -> Result<Found, Fa
 
 /// The default, unless it is only what an output plays: that is what servers fall back to when no
 /// microphone is connected, and nobody speaks there.
-fn find_default(host: &Host, list: &[Microphone]) -> Result<Found, Fault> {
-    let system = host.id().name();
+fn find_default(host: &Host, list: &[Microphone], devices: &[Device]) -> Result<Found, Fault> {
     let missing = || {
         Fault::new(
             FaultKind::NoMicrophone,
-            format!("{system} has no microphone; connect one, or switch it on in the sound settings"),
+            format!(
+                "{} has no microphone; connect one, or switch it on in the sound settings",
+                host.id().name()
+            ),
         )
     };
     let device = host.default_input_device().ok_or_else(missing)?;
     let id = identifier(&device);
-    let known = list.iter().find(|microphone| microphone.id == id);
-    if host.id() != HostId::Alsa && known.is_none_or(|_| is_monitor(&device)) {
+    if is_alsa(host) {
+        // Its default may be anything; only opening it tells.
+        return Ok(Found {
+            name: describe(&device),
+            device,
+        });
+    }
+    if is_pipewire(host) {
+        // Its default is a name for whatever is the default at the time.
+        let other = |device: &Device| identifier(device) != id && !is_monitor(device);
+        return if devices.iter().any(other) {
+            Ok(Found {
+                name: "PipeWire's default microphone".to_owned(),
+                device,
+            })
+        } else {
+            Err(missing())
+        };
+    }
+    if is_monitor(&device) {
         return Err(missing());
     }
-    let name = known.map_or_else(|| device.to_string(), |microphone| microphone.name.clone());
+    let known = list.iter().find(|microphone| microphone.id == id);
+    let name = known.map_or_else(|| describe(&device), |known| known.name.clone());
     Ok(Found { device, name })
+}
+
+fn is_alsa(host: &Host) -> bool {
+    host.id() == HostId::Alsa
+}
+
+/// Not a comparison with `HostId::PipeWire`, which is there only with the feature.
+fn is_pipewire(host: &Host) -> bool {
+    host.id().name().eq_ignore_ascii_case("pipewire")
 }
 
 /// The named host, or the first that answers.
@@ -123,7 +153,9 @@ fn running_host(name: Option<&str>) -> Result<Host, Fault> {
         return cpal::host_from_id(host).map_err(|error| {
             Fault::new(
                 FaultKind::NoMicrophone,
-                format!("{host} does not answer ({error}); start it, or choose another sound system"),
+                format!(
+                    "{host} does not answer ({error}); start it, or choose another sound system"
+                ),
             )
         });
     }
@@ -153,9 +185,14 @@ fn running_host(name: Option<&str>) -> Result<Host, Fault> {
 
 fn unknown_host(name: &str) -> Fault {
     let message = if HOSTS.contains(&name) {
-        format!("this wstreamd was built without {name}; choose pulseaudio, which PipeWire also offers, or alsa")
+        format!(
+            "this wstreamd was built without {name}; choose pulseaudio, which PipeWire also offers, or alsa"
+        )
     } else {
-        format!("there is no sound system {name:?}; choose one of {}", HOSTS.join(", "))
+        format!(
+            "there is no sound system {name:?}; choose one of {}",
+            HOSTS.join(", ")
+        )
     };
     Fault::new(FaultKind::UnknownMicrophone, message)
 }
@@ -184,7 +221,7 @@ fn list(host: &Host) -> Result<(Vec<Microphone>, Vec<Device>), Fault> {
             (is_monitor(&device), microphone, device)
         })
         .filter(|(_, microphone, _)| {
-            host.id() != HostId::Alsa || !ALSA_PLUGINS.contains(&microphone.id.as_str())
+            !is_alsa(host) || !ALSA_PLUGINS.contains(&microphone.id.as_str())
         })
         .collect();
     found.sort_by_key(|(monitor, ..)| *monitor);
@@ -195,10 +232,7 @@ fn list(host: &Host) -> Result<(Vec<Microphone>, Vec<Device>), Fault> {
 }
 
 fn identifier(device: &Device) -> String {
-    device
-        .id()
-        .map(|id| id.id().to_owned())
-        .unwrap_or_default()
+    device.id().map(|id| id.id().to_owned()).unwrap_or_default()
 }
 
 /// ALSA puts what a device is for on a second line.
@@ -272,13 +306,18 @@ pub(super) fn explain(error: &cpal::Error, name: &str) -> Fault {
                 "you may not use the microphone {name} ({error}); add yourself to the group `audio` and log in again"
             ),
         ),
-        ErrorKind::DeviceNotAvailable | ErrorKind::HostUnavailable => (
-            FaultKind::NoMicrophone,
-            format!("the microphone {name} cannot be opened ({error}); connect it, or choose another"),
-        ),
-        _ => (
+        ErrorKind::UnsupportedConfig | ErrorKind::UnsupportedOperation => (
             FaultKind::Failed,
-            format!("the microphone {name} does not work ({error}); choose another microphone or sound system"),
+            format!(
+                "the microphone {name} gives sound in no form that is understood ({error}); choose another microphone or sound system"
+            ),
+        ),
+        // ALSA says in its own words that a server does not run.
+        _ => (
+            FaultKind::NoMicrophone,
+            format!(
+                "the microphone {name} cannot be opened ({error}); connect it or start its sound server, or choose another"
+            ),
         ),
     };
     Fault::new(kind, message)
@@ -344,11 +383,30 @@ mod tests {
     }
 
     #[test]
+    fn what_people_are_told() {
+        for (error, kind) in [
+            (ErrorKind::DeviceBusy, FaultKind::MicrophoneBusy),
+            (ErrorKind::PermissionDenied, FaultKind::NoMicrophone),
+            (ErrorKind::DeviceNotAvailable, FaultKind::NoMicrophone),
+            (ErrorKind::BackendError, FaultKind::NoMicrophone),
+            (ErrorKind::UnsupportedConfig, FaultKind::Failed),
+        ] {
+            let fault = explain(&cpal::Error::new(error), "Blue Yeti");
+            assert_eq!(fault.kind, kind);
+            assert!(fault.message.contains("Blue Yeti"), "{fault}");
+            assert!(fault.message.contains("; "), "it says what to do: {fault}");
+        }
+    }
+
+    #[test]
     fn unknown_sound_systems_are_refused_by_name() {
         let Err(fault) = running_host(Some("jack2")) else {
             panic!("there is no such thing");
         };
         assert_eq!(fault.kind, FaultKind::UnknownMicrophone);
-        assert!(fault.message.contains("pulseaudio, pipewire, alsa"), "{fault}");
+        assert!(
+            fault.message.contains("pulseaudio, pipewire, alsa"),
+            "{fault}"
+        );
     }
 }

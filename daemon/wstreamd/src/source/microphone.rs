@@ -10,7 +10,9 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use cpal::traits::{DeviceTrait as _, StreamTrait as _};
-use cpal::{BufferSize, Data, ErrorKind, FromSample, SampleFormat, SizedSample, Stream, StreamConfig};
+use cpal::{
+    BufferSize, Data, ErrorKind, FromSample, SampleFormat, SizedSample, Stream, StreamConfig,
+};
 use rtrb::{Consumer, Producer, RingBuffer};
 use tracing::{debug, info, warn};
 
@@ -364,7 +366,10 @@ fn wishes(device: &cpal::Device) -> Vec<(StreamConfig, SampleFormat)> {
         Ok(own) => {
             let (rate, channels) = (own.sample_rate(), own.channels());
             wishes.push((with(rate, channels, short(rate)), own.sample_format()));
-            wishes.push((with(rate, channels, BufferSize::Default), own.sample_format()));
+            wishes.push((
+                with(rate, channels, BufferSize::Default),
+                own.sample_format(),
+            ));
         }
         Err(error) => debug!(%error, "the device names no format of its own"),
     }

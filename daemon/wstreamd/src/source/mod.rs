@@ -15,11 +15,10 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::fault::Fault;
 
-pub(crate) use feed::Feed;
 pub use devices::{HOSTS, Microphone, microphones};
+pub(crate) use feed::Feed;
 pub use feed::{CHANNELS, RATES};
 pub(crate) use microphone::OpenMicrophone;
-
 
 /// Sound that comes bit by bit.
 pub(crate) trait Source {

@@ -81,7 +81,7 @@ impl std::fmt::Debug for Connection {
 }
 
 /// A connection in the making.
-pub(super) type Connecting = BoxFuture<'static, Result<Connection, Loss>>;
+pub(super) type Connecting = BoxFuture<'static, Result<Box<Connection>, Loss>>;
 
 /// Connects over the engine's socket.
 pub(super) fn over(stream: tokio::net::UnixStream, strategy: Strategy) -> Connecting {
@@ -156,7 +156,7 @@ async fn upgrade(
     url: String,
     strategy: Strategy,
     offer: Offer,
-) -> Result<Connection, Loss> {
+) -> Result<Box<Connection>, Loss> {
     let mut request = url.into_client_request().map_err(classify)?;
     if offer == Offer::Subprotocols {
         let names: Vec<&str> = (PROTOCOLS.iter())
@@ -183,11 +183,11 @@ async fn upgrade(
     let mut protocol = (entry.new)(strategy);
     let mut out = Output::default();
     protocol.opened(&mut out);
-    Ok(Connection {
+    Ok(Box::new(Connection {
         socket,
         protocol,
         out,
-    })
+    }))
 }
 
 impl Connection {
@@ -283,9 +283,10 @@ fn message(frame: Frame) -> Message {
 
 fn closed(frame: Option<&CloseFrame>) -> Loss {
     match frame {
-        Some(frame) if frame.code == CloseCode::Policy => {
-            Loss::Lost(LossKind::Refused, format!("it says {:?}", frame.reason))
-        }
+        Some(frame) if frame.code == CloseCode::Policy => Loss::Lost(
+            LossKind::Refused,
+            format!("it says {:?}", frame.reason.as_str()),
+        ),
         Some(frame) => Loss::broken(format!("it closed with code {}", u16::from(frame.code))),
         None => Loss::broken("it closed the connection"),
     }
@@ -316,5 +317,43 @@ fn classify(error: Error) -> Loss {
         ) => Loss::broken(error.to_string()),
         Error::Protocol(error) => refused(format!("it does not keep to WebSocket: {error}")),
         error => Loss::broken(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_strategy_is_put_behind_whatever_path_there_is() {
+        for (url, host, port, full) in [
+            ("ws://h:8765", "h", 8765, "ws://h:8765/ws/transcribe/hybrid"),
+            ("ws://h", "h", 80, "ws://h/ws/transcribe/hybrid"),
+            ("ws://h:1/", "h", 1, "ws://h:1/ws/transcribe/hybrid"),
+            ("ws://h:1/a/b/", "h", 1, "ws://h:1/a/b/ws/transcribe/hybrid"),
+            (
+                "ws://h:1/ws/transcribe/prompt",
+                "h",
+                1,
+                "ws://h:1/ws/transcribe/hybrid",
+            ),
+            (
+                "ws://[::1]:9",
+                "::1",
+                9,
+                "ws://[::1]:9/ws/transcribe/hybrid",
+            ),
+        ] {
+            let remote = Remote {
+                name: "r".to_owned(),
+                url: url.to_owned(),
+            };
+            let expected = Address {
+                host: host.to_owned(),
+                port,
+                url: full.to_owned(),
+            };
+            assert_eq!(Address::parse(&remote, Strategy::Hybrid), Ok(expected));
+        }
     }
 }

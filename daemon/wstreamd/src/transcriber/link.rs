@@ -157,7 +157,7 @@ pub(super) struct Open {
     /// To whom.
     pub(super) target: Target,
     /// The connection.
-    pub(super) connection: Connection,
+    pub(super) connection: Box<Connection>,
     /// When the server was ready, and its window; `None`: its model is loading.
     pub(super) ready: Option<Ready>,
     /// When something was last heard, or began to be owed.
@@ -185,8 +185,8 @@ pub(super) struct Ready {
 pub(super) enum Due {
     /// Ask for a sign of life.
     Ping,
-    /// Take the server for dead, because of this.
-    Dead(&'static str),
+    /// Give the connection up, because of this.
+    Over(LossKind, &'static str),
     /// Let go of it.
     Unload,
 }
@@ -195,7 +195,7 @@ impl Open {
     /// The next thing that will be due, and when. `None`: there is nothing to wait for.
     pub(super) fn due(&self, is_owed: bool, unload_after: Duration) -> Option<(Instant, Due)> {
         let Some(ready) = self.ready else {
-            let loading = Due::Dead("it does not get ready");
+            let loading = Due::Over(LossKind::Broken, "it does not get ready");
             return Some((self.opened + LOADING_LIMIT, loading));
         };
         if !is_owed {
@@ -207,11 +207,11 @@ impl Open {
             (self.heard.max(self.pinged) + PING_AFTER, Due::Ping),
             (
                 self.heard + DEAD_AFTER,
-                Due::Dead("it gives no sign of life"),
+                Due::Over(LossKind::Broken, "it gives no sign of life"),
             ),
             (
                 self.progress + ANSWER_LIMIT,
-                Due::Dead("it does not answer"),
+                Due::Over(LossKind::Unanswered, "it does not answer"),
             ),
         ];
         dues.into_iter().min_by_key(|due| due.0)
@@ -229,8 +229,16 @@ impl Open {
 pub(super) struct Ended {
     /// To whom it was.
     pub(super) target: Target,
-    /// Since when the server was ready.
-    pub(super) ready: Option<Instant>,
+    /// For how long the server, once it was ready, gave signs of life.
+    pub(super) held: Option<Duration>,
+    left: Left,
+}
+
+/// What has to be ended.
+#[derive(Debug, Default)]
+struct Left {
+    connection: Option<Box<Connection>>,
+    engine: Option<Engine>,
 }
 
 impl Link {
@@ -279,7 +287,7 @@ impl Link {
     }
 
     /// The attempt has led to a connection.
-    pub(super) fn opened(&mut self, connection: Connection, now: Instant) {
+    pub(super) fn opened(&mut self, connection: Box<Connection>, now: Instant) {
         self.state = match std::mem::take(&mut self.state) {
             State::Opening { target, engine, .. } => State::Open(Box::new(Open {
                 target,
@@ -306,34 +314,51 @@ impl Link {
         self.plain = None;
     }
 
-    /// Lets go of whatever there is; connections and engines end on their own. Returns what it
-    /// was, unless it was nothing.
-    pub(super) fn close(&mut self) -> Option<Ended> {
-        let (connection, engine, ended) = match std::mem::take(&mut self.state) {
-            State::Closed => return None,
-            State::Waiting { target, .. } | State::Blocked { target, .. } => {
-                let ready = None;
-                return Some(Ended { target, ready });
-            }
-            State::Opening { target, engine, .. } => {
-                let ready = None;
-                (None, engine, Ended { target, ready })
-            }
-            State::Open(open) => {
-                let ready = open.ready.map(|ready| ready.at);
-                let target = open.target;
-                (Some(open.connection), open.engine, Ended { target, ready })
-            }
+    /// Lets go of whatever there is, with a farewell; connections and engines end on their own.
+    pub(super) fn close(&mut self) {
+        let Some(Ended { left, .. }) = self.take() else {
+            return;
         };
         self.endings.spawn(async move {
-            if let Some(connection) = connection {
+            if let Some(connection) = left.connection {
                 connection.close().await;
             }
-            if let Some(engine) = engine {
+            if let Some(engine) = left.engine {
                 engine.end(ENGINE_GRACE).await;
             }
         });
+    }
+
+    /// Gives up whatever there is: nothing more is expected of the connection, and its engine is
+    /// killed if it still lives. Returns what it was.
+    pub(super) fn give_up(&mut self) -> Option<Ended> {
+        let mut ended = self.take()?;
+        if let Some(engine) = std::mem::take(&mut ended.left).engine {
+            self.endings.spawn(engine.end(Duration::ZERO));
+        }
         Some(ended)
+    }
+
+    fn take(&mut self) -> Option<Ended> {
+        let (target, held, left) = match std::mem::take(&mut self.state) {
+            State::Closed => return None,
+            State::Waiting { target, .. } | State::Blocked { target, .. } => {
+                (target, None, Left::default())
+            }
+            State::Opening { target, engine, .. } => {
+                let connection = None;
+                (target, None, Left { connection, engine })
+            }
+            State::Open(open) => {
+                let held = open.ready.map(|ready| open.heard - ready.at);
+                let left = Left {
+                    connection: Some(open.connection),
+                    engine: open.engine,
+                };
+                (open.target, held, left)
+            }
+        };
+        Some(Ended { target, held, left })
     }
 
     /// Forgets the endings that are over.
@@ -364,14 +389,5 @@ impl Link {
             State::Open(open) => open.ready,
             _ => None,
         }
-    }
-}
-
-/// How a loss counts: what ends before it is ready has not started, if it is ours to start.
-pub(super) fn kind_of(kind: LossKind, ended: &Ended) -> LossKind {
-    if ended.target.is_local() && ended.ready.is_none() {
-        LossKind::NotStarted
-    } else {
-        kind
     }
 }

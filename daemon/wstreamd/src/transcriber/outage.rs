@@ -34,6 +34,8 @@ pub(super) enum LossKind {
     Refused,
     /// The engine ended before it was ready.
     NotStarted,
+    /// It lives, but a final does not come.
+    Unanswered,
 }
 
 /// What to do about it.
@@ -60,26 +62,27 @@ pub(super) struct Outage {
 }
 
 impl Outage {
-    /// A connection was lost, which was ready since `ready`, or an attempt has failed.
+    /// A connection was lost whose server gave signs of life for `held`, or an attempt has failed.
     pub(super) fn lost(
         &mut self,
         kind: LossKind,
-        ready: Option<Instant>,
+        held: Option<Duration>,
         now: Instant,
         is_local: bool,
     ) -> Verdict {
-        if ready.is_some_and(|ready| now - ready >= STABLE_FOR) {
+        let held_well = held.is_some_and(|held| held >= STABLE_FOR);
+        if held_well && kind != LossKind::Unanswered {
             *self = Outage::default();
         }
         let since = *self.since.get_or_insert(now);
-        self.reached |= ready.is_some();
+        self.reached |= held.is_some();
         self.failed_starts = match kind {
             LossKind::NotStarted => self.failed_starts + 1,
             _ => 0,
         };
         let limit = match kind {
             LossKind::Refused => REFUSED_FOR,
-            LossKind::Broken | LossKind::NotStarted => LOST_FOR,
+            _ => LOST_FOR,
         };
         if now - since >= limit || self.failed_starts >= FAILED_STARTS {
             let reached = self.reached;

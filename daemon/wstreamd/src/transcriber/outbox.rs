@@ -32,6 +32,14 @@ impl Outbox {
         self.events.push_back(event);
     }
 
+    /// Forgets the partials of the utterances that `is_owed` denies.
+    pub(super) fn keep_partials(&mut self, is_owed: impl Fn(u64) -> bool) {
+        self.events.retain(|waiting| match waiting {
+            Event::Partial { utterance, .. } => is_owed(*utterance),
+            _ => true,
+        });
+    }
+
     /// The next fact.
     pub(super) fn pop(&mut self) -> Option<Event> {
         self.events.pop_front()

@@ -1,6 +1,13 @@
 //! The transcriber against servers that can be relied on to misbehave.
 
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "it is shown when a test fails, or was skipped"
+)]
+
 mod commands;
+mod engine;
 mod faults;
 mod local;
 mod pure;

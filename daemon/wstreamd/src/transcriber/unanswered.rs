@@ -42,8 +42,8 @@ pub(super) struct Kept {
     pub(super) language: String,
     /// What was published of it.
     pub(super) shown: Shown,
-    /// How often the engine has died of it.
-    pub(super) deaths: u32,
+    /// How often a connection was lost while it was the oldest that the server knew of.
+    pub(super) losses: u32,
     sound: Vec<Arc<[i16]>>,
     samples: u64,
     pause: Option<u64>,
@@ -161,14 +161,17 @@ impl Kept {
 }
 
 impl Unanswered {
-    /// An utterance begins. Numbers rise.
+    /// An utterance begins, and one that has not ended ends. Numbers rise.
     pub(super) fn begin(&mut self, utterance: Utterance, strategy: Strategy, language: String) {
+        if let Some(last) = self.kept.back_mut() {
+            last.ended = true;
+        }
         let kept = Kept {
             utterance,
             strategy,
             language,
             shown: Shown::default(),
-            deaths: 0,
+            losses: 0,
             sound: Vec::new(),
             samples: 0,
             pause: None,
@@ -319,6 +322,12 @@ impl Unanswered {
     pub(super) fn find(&mut self, utterance: u64) -> Option<&mut Kept> {
         let index = (self.kept).binary_search_by_key(&utterance, Kept::number);
         self.kept.get_mut(index.ok()?)
+    }
+
+    /// Whether the utterance is owed.
+    pub(super) fn has(&self, utterance: u64) -> bool {
+        let found = self.kept.binary_search_by_key(&utterance, Kept::number);
+        found.is_ok()
     }
 
     /// The oldest utterance.

@@ -7,23 +7,20 @@
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
-use wstream_wire::SAMPLE_RATE;
-use wstream_wire::v2::codes;
+use tracing::{debug, error};
+use wstream_wire::{SAMPLE_RATE, Strategy};
 
+use super::TranscriberSettings;
 use super::connection::{Connection, Happened, Loss};
-use super::link::{Due, Link, Open, Ready, State, Target, kind_of};
-use super::outage::{LossKind, Verdict};
+use super::link::{Due, Link, Open, Ready, State, Target};
+use super::outage::LossKind;
 use super::outbox::Outbox;
-use super::protocol::Answer;
+use super::protocol::{Output, Protocol};
+use super::sentences;
 use super::unanswered::{Kept, Unanswered};
-use super::{Remote, TranscriberSettings};
-use crate::event::{Event, Transcript};
-use crate::fault::{Fault, FaultKind};
+use crate::event::Event;
+use crate::fault::Fault;
 use crate::speech::{Speech, Utterance};
-
-/// How often an engine may die of one utterance.
-const MOST_DEATHS: u32 = 2;
 
 /// What a server is taken to want before it has said so.
 const USUAL_WINDOW_SAMPLES: u64 = 30 * SAMPLE_RATE as u64;
@@ -31,12 +28,12 @@ const USUAL_WINDOW_SAMPLES: u64 = 30 * SAMPLE_RATE as u64;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Work {
-    settings: TranscriberSettings,
-    unanswered: Unanswered,
-    link: Link,
-    outbox: Outbox,
+    pub(super) settings: TranscriberSettings,
+    pub(super) unanswered: Unanswered,
+    pub(super) link: Link,
+    pub(super) outbox: Outbox,
     /// Whether a connection is wanted before there is anything to say.
-    warm: bool,
+    pub(super) warm: bool,
     /// Whether anything was owed when last looked.
     owed: bool,
     /// Sessions up to here are forgotten.
@@ -48,7 +45,7 @@ pub(super) struct Work {
 /// What has happened on the way to the server.
 #[derive(Debug)]
 pub(super) enum Moved {
-    Connected(Connection),
+    Connected(Box<Connection>),
     NotConnected(Loss),
     Happened(Happened),
 }
@@ -81,6 +78,7 @@ impl Work {
             Speech::End { utterance, .. } => self.unanswered.end(utterance),
             Speech::Abort { utterance } => {
                 self.unanswered.give_up(utterance);
+                self.forget_partials();
             }
         }
     }
@@ -99,8 +97,9 @@ impl Work {
             (Ok(default), Ok(wanted)) => default.is(wanted),
             _ => false,
         };
-        self.unblock();
-        self.link.forget_plain();
+        if matches!(self.link.state, State::Blocked { .. }) {
+            self.unblock();
+        }
         if !is_same && self.link.target().is_some() {
             // With something owed, `settle` looks where it has to go.
             if self.unanswered.head().is_none() {
@@ -123,6 +122,7 @@ impl Work {
     pub(super) fn cancel(&mut self, session: u64) {
         self.cancelled = self.cancelled.max(Some(session));
         self.unanswered.cancel(session);
+        self.forget_partials();
         self.held.take_if(|held| held.session <= session);
     }
 
@@ -189,9 +189,7 @@ impl Work {
     /// A time has come.
     pub(super) fn overdue(&mut self, now: Instant) {
         match &mut self.link.state {
-            State::Waiting { until, .. } if *until <= now => {
-                self.link.close();
-            }
+            State::Waiting { until, .. } if *until <= now => self.link.close(),
             State::Opening { until, .. } if *until <= now => {
                 let reason = "it does not answer".to_owned();
                 self.lost(Loss::Lost(LossKind::Broken, reason), now);
@@ -201,8 +199,8 @@ impl Work {
                 match open.due(is_owed, self.settings.engine.unload_after) {
                     Some((at, due)) if at <= now => match due {
                         Due::Ping => open.ping(now),
-                        Due::Dead(reason) => {
-                            self.lost(Loss::Lost(LossKind::Broken, reason.to_owned()), now);
+                        Due::Over(kind, reason) => {
+                            self.lost(Loss::Lost(kind, reason.to_owned()), now);
                         }
                         Due::Unload => {
                             debug!("nothing to do: the server is let go");
@@ -233,8 +231,7 @@ impl Work {
                     ..
                 } = &mut **open;
                 let (unanswered, settings) = (&mut self.unanswered, &self.settings);
-                let tell = |protocol: &mut dyn super::protocol::Protocol,
-                            out: &mut super::protocol::Output| {
+                let tell = |protocol: &mut dyn Protocol, out: &mut Output| {
                     let Some(Ready { window_samples, .. }) = *ready else {
                         return false;
                     };
@@ -276,6 +273,13 @@ impl Work {
         }
     }
 
+    /// Partials of what is not owed any more.
+    fn forget_partials(&mut self) {
+        let unanswered = &self.unanswered;
+        self.outbox
+            .keep_partials(|utterance| unanswered.has(utterance));
+    }
+
     fn begin(&mut self, utterance: Utterance) {
         let last = self.unanswered.iter().last().map(Kept::number);
         if last.is_some_and(|last| last >= utterance.utterance) {
@@ -292,219 +296,8 @@ impl Work {
         self.unanswered.begin(utterance, strategy, language);
     }
 
-    fn answer(&mut self, answer: Answer, now: Instant) {
-        let State::Open(open) = &mut self.link.state else {
-            return;
-        };
-        match answer {
-            Answer::Ready {
-                model,
-                window_samples,
-            } => {
-                info!(backend = open.target.name(), model, "the server is ready");
-                open.ready = Some(Ready {
-                    at: now,
-                    window_samples,
-                });
-            }
-            Answer::Partial {
-                utterance,
-                committed,
-                tentative,
-                heard_samples,
-                processing_time_ms,
-            } => {
-                open.progress = now;
-                let Some(kept) = self.unanswered.find(utterance).filter(|it| it.is_told()) else {
-                    return;
-                };
-                let heard_samples = heard_samples.unwrap_or(kept.told_samples());
-                let (committed, tentative) = kept.shown.partial(&committed, &tentative);
-                self.outbox.push(Event::Partial {
-                    utterance,
-                    committed,
-                    tentative,
-                    heard_s: heard_samples as f64 / f64::from(SAMPLE_RATE),
-                    processing_time_ms,
-                });
-            }
-            Answer::Final { utterance, .. } => {
-                open.progress = now;
-                let Some(kept) = self.unanswered.find(utterance).filter(|it| it.is_told()) else {
-                    debug!(utterance, "a final that is not wanted any more is ignored");
-                    return;
-                };
-                let is_whole = kept.is_told_whole();
-                let is_head = self.unanswered.head().map(Kept::number) == Some(utterance);
-                if !is_head {
-                    let reason = "it answers out of order".to_owned();
-                    self.lost(Loss::Lost(LossKind::Broken, reason), now);
-                } else if self.is_cut(&answer, is_whole) {
-                    debug!(
-                        utterance,
-                        "the server has cut the utterance: the rest is told again"
-                    );
-                    self.close();
-                } else {
-                    self.finish(answer);
-                }
-            }
-            Answer::Failed {
-                utterance,
-                code,
-                message,
-            } => {
-                open.progress = now;
-                let fault = fault_of(&code, message, &open.target);
-                if self.unanswered.failed(utterance).is_some() {
-                    self.fail(utterance, fault);
-                }
-            }
-            Answer::Error { code, message } => match code.as_str() {
-                codes::MODEL_MISSING | codes::MODEL_INVALID | codes::CPU_UNSUPPORTED => {
-                    let fault = fault_of(&code, message, &open.target);
-                    self.lost(Loss::Fatal(fault), now);
-                }
-                codes::GOING_AWAY => self.lost(Loss::Lost(LossKind::Broken, message), now),
-                _ => warn!(code, message, "the server complains"),
-            },
-        }
-    }
-
-    /// Whether a final does not reach the end of the sound; what it says is then committed. A
-    /// server that makes no headway is taken at its word.
-    fn is_cut(&mut self, answer: &Answer, is_whole: bool) -> bool {
-        let Answer::Final {
-            utterance,
-            ref text,
-            end_sample: Some(end_sample),
-            ..
-        } = *answer
-        else {
-            return false;
-        };
-        let Some(kept) = self.unanswered.find(utterance) else {
-            return false;
-        };
-        // A server may well leave silence at the end unheard.
-        let reaches_end = is_whole && end_sample + u64::from(SAMPLE_RATE) >= kept.samples();
-        if reaches_end || end_sample <= kept.shown.covered_samples() {
-            return false;
-        }
-        kept.shown.commit(text.trim(), end_sample);
-        true
-    }
-
-    fn finish(&mut self, answer: Answer) {
-        let (
-            State::Open(open),
-            Answer::Final {
-                utterance,
-                text,
-                segments,
-                language,
-                processing_time_ms,
-                confidence,
-                ..
-            },
-        ) = (&self.link.state, answer)
-        else {
-            return;
-        };
-        let Some(kept) = self.unanswered.find(utterance) else {
-            return;
-        };
-        let text = kept.shown.finish(text.trim());
-        let backend = open.target.name().to_owned();
-        let Some(kept) = self.unanswered.answered(utterance, &text, &backend) else {
-            return;
-        };
-        self.link.outage.over();
-        self.outbox.push(Event::Final(Transcript {
-            utterance,
-            text,
-            segments,
-            language,
-            processing_time_ms,
-            confidence,
-            strategy: kept.strategy,
-            backend,
-        }));
-    }
-
-    /// The connection, or the attempt to make one, is over.
-    fn lost(&mut self, loss: Loss, now: Instant) {
-        let told = self.unanswered.head().filter(|head| head.is_told());
-        let told = told.map(Kept::number);
-        let Some(ended) = self.close() else {
-            return;
-        };
-        let target = ended.target.clone();
-        let (kind, reason) = match loss {
-            Loss::Unchosen => {
-                self.link.remember_plain(target);
-                return;
-            }
-            Loss::Fatal(fault) => {
-                warn!(backend = target.name(), %fault, "the server cannot be used");
-                self.block(target, fault);
-                return;
-            }
-            Loss::Lost(kind, reason) => (kind_of(kind, &ended), reason),
-        };
-        self.link.forget_plain();
-        let backend = target.name();
-        if self.unanswered.head().is_none() && !self.warm {
-            debug!(backend, reason, "the connection is gone; nothing was owed");
-            return;
-        }
-        warn!(backend, reason, "the server is gone");
-        if let (true, Some(_), Some(utterance)) = (target.is_local(), ended.ready, told) {
-            self.blame(utterance);
-        }
-        let is_local = target.is_local();
-        match self.link.outage.lost(kind, ended.ready, now, is_local) {
-            Verdict::Retry(pause) => {
-                if self.link.outage.tell() {
-                    self.outbox
-                        .push(Event::Trouble(trouble(&target, kind, &reason)));
-                }
-                let until = now + pause;
-                self.link.state = State::Waiting { target, until };
-            }
-            Verdict::GiveUp { reached } => {
-                self.warm = false;
-                let fault = given_up(&target, kind, &reason);
-                while let Some(head) = self.unanswered.head()
-                    && is_for(&target, &self.settings, head)
-                {
-                    let utterance = head.number();
-                    self.unanswered.give_up(utterance);
-                    self.fail(utterance, fault.clone());
-                    if reached && !is_local {
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    /// The engine has died while this utterance was the oldest that it knew of.
-    fn blame(&mut self, utterance: u64) {
-        let Some(kept) = self.unanswered.find(utterance) else {
-            return;
-        };
-        kept.deaths += 1;
-        if kept.deaths >= MOST_DEATHS {
-            self.unanswered.give_up(utterance);
-            let message = "the engine died twice of the same speech, which was given up: \
-                           say it again, or try another model";
-            self.fail(utterance, Fault::new(FaultKind::EngineFailed, message));
-        }
-    }
-
     /// Trying is of no use: whatever is owed fails, and if nothing is, the user is told.
-    fn block(&mut self, target: Target, fault: Fault) {
+    pub(super) fn block(&mut self, target: Target, fault: Fault) {
         if self.unanswered.head().is_none() && self.link.outage.tell() {
             self.outbox.push(Event::Trouble(fault.clone()));
         }
@@ -583,7 +376,7 @@ impl Work {
         }
     }
 
-    fn connect(&mut self, target: Target, strategy: wstream_wire::Strategy, now: Instant) {
+    fn connect(&mut self, target: Target, strategy: Strategy, now: Instant) {
         debug!(backend = target.name(), "connecting");
         if let Err(fault) = self.link.open(target.clone(), strategy, now) {
             self.block(target, fault);
@@ -591,12 +384,12 @@ impl Work {
     }
 
     /// Lets go of the connection; what is owed will be told again.
-    fn close(&mut self) -> Option<super::link::Ended> {
+    pub(super) fn close(&mut self) {
         self.unanswered.disconnected();
-        self.link.close()
+        self.link.close();
     }
 
-    fn fail(&mut self, utterance: u64, fault: Fault) {
+    pub(super) fn fail(&mut self, utterance: u64, fault: Fault) {
         self.outbox.push(Event::Failed { utterance, fault });
     }
 
@@ -605,12 +398,10 @@ impl Work {
             return false;
         };
         self.unanswered.give_up(utterance);
-        let seconds = self.settings.unanswered_limit.as_secs();
-        let message = format!(
-            "more than {seconds} s of speech waited for an answer and the oldest was given up: \
-             use a faster backend or a smaller model, or raise unanswered_s in [limits]"
+        self.fail(
+            utterance,
+            sentences::no_room(self.settings.unanswered_limit),
         );
-        self.fail(utterance, Fault::new(FaultKind::SoundLost, message));
         true
     }
 
@@ -638,69 +429,7 @@ impl Work {
 }
 
 /// Whether an utterance goes to this server.
-fn is_for(target: &Target, settings: &TranscriberSettings, kept: &Kept) -> bool {
+pub(super) fn is_for(target: &Target, settings: &TranscriberSettings, kept: &Kept) -> bool {
     let wanted = Target::resolve(settings, &kept.utterance.options);
     wanted.is_ok_and(|wanted| wanted.is(target))
-}
-
-/// What a server's error means.
-fn fault_of(code: &str, message: String, target: &Target) -> Fault {
-    let kind = match code {
-        codes::MODEL_MISSING => FaultKind::ModelMissing,
-        codes::MODEL_INVALID => FaultKind::ModelInvalid,
-        codes::CPU_UNSUPPORTED => FaultKind::CpuUnsupported,
-        codes::BAD_LANGUAGE => FaultKind::BadOption,
-        _ if target.is_local() => FaultKind::EngineFailed,
-        _ => FaultKind::Failed,
-    };
-    Fault::new(kind, message)
-}
-
-/// What the user is told, once, while it is being tried again.
-fn trouble(target: &Target, kind: LossKind, reason: &str) -> Fault {
-    match target {
-        Target::Local(_) => {
-            let message = "the engine has ended unexpectedly and is started again; \
-                           what was said is kept";
-            Fault::new(FaultKind::EngineFailed, message)
-        }
-        Target::Remote(remote) => {
-            let name = &remote.name;
-            let message = format!(
-                "the server {name} is away ({reason}) and is tried again; what was said is kept"
-            );
-            let kind = match kind {
-                LossKind::Refused => FaultKind::RemoteRefused,
-                _ => FaultKind::RemoteLost,
-            };
-            Fault::new(kind, message)
-        }
-    }
-}
-
-/// What the utterances end with that nobody will answer.
-fn given_up(target: &Target, kind: LossKind, reason: &str) -> Fault {
-    match (target, kind) {
-        (Target::Local(_), _) => {
-            let message = format!(
-                "the engine does not start ({reason}): see what it says in the journal, \
-                 or try another model"
-            );
-            Fault::new(FaultKind::EngineFailed, message)
-        }
-        (Target::Remote(Remote { name, url }), LossKind::Refused) => {
-            let message = format!(
-                "the server {name} refuses ({reason}): check its url {url}, \
-                 or switch with `wstreamctl backend local`"
-            );
-            Fault::new(FaultKind::RemoteRefused, message)
-        }
-        (Target::Remote(Remote { name, url }), _) => {
-            let message = format!(
-                "the server {name} stayed away ({reason}): check the network and its url {url}, \
-                 or switch with `wstreamctl backend local`"
-            );
-            Fault::new(FaultKind::RemoteLost, message)
-        }
-    }
 }

@@ -8,7 +8,7 @@ use wstream_wire::Strategy;
 use super::{Act, Rig, Server, Version, settings};
 use crate::fault::FaultKind;
 use crate::speech::{SPEECH_QUEUE, SessionOptions, Speech};
-use crate::transcriber::{Remote, ToTranscriber};
+use crate::transcriber::{Remote, ToTranscriber, TranscriberSettings};
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_session_leaves_no_trace_in_the_next() {
@@ -79,7 +79,7 @@ async fn silence_gets_an_empty_final_in_its_turn() {
             rig.expect_words(utterance, frames).await;
         }
         rig.stop().await;
-        server.seen();
+        drop(server.seen());
     }
 }
 
@@ -199,7 +199,7 @@ async fn a_backend_is_switched_in_the_middle_of_an_utterance() {
         for begin in &second.seen().begins {
             assert_ne!(begin.previous, Some(super::words(1, 3)));
         }
-        first.seen();
+        drop(first.seen());
     }
 }
 
@@ -300,5 +300,64 @@ async fn pings_only_while_something_is_owed() {
     assert!(pings > 10, "{pings}");
     rig.wait(Duration::from_secs(600)).await;
     assert_eq!(server.seen().pings, pings);
+    rig.stop().await;
+}
+
+/// Fails if any timer runs: paused time stands still only as long as nothing waits for it.
+async fn assert_no_timer() {
+    let before = tokio::time::Instant::now();
+    let (wake, woken) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        wake.send(()).unwrap();
+    });
+    woken.await.unwrap();
+    assert_eq!(tokio::time::Instant::now(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_ticks_when_there_is_nothing_to_do() {
+    let server = Server::start(Version::V2, &[Act::Serve]).await;
+    let settings = settings(&server.url);
+    let unloads_after = |seconds| {
+        let mut settings: TranscriberSettings = settings.clone();
+        settings.engine.unload_after = seconds;
+        settings
+    };
+    let mut rig = Rig::start(unloads_after(Duration::from_secs(60)));
+    assert_no_timer().await;
+    rig.say(1, 3).await;
+    rig.expect_words(1, 3).await;
+    // The server is let go, and then there is nothing left to wait for.
+    rig.wait(Duration::from_secs(61)).await;
+    assert_no_timer().await;
+    rig.say(2, 3).await;
+    rig.expect_words(2, 3).await;
+    assert!(rig.stop().await.is_empty());
+    assert_eq!(server.seen().connections, 2);
+
+    let mut rig = Rig::start(unloads_after(Duration::MAX));
+    rig.say(3, 3).await;
+    rig.expect_words(3, 3).await;
+    assert_no_timer().await;
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_daemon_holds_nothing_up_and_misses_only_partials() {
+    let server = Server::start(Version::V2, &[Act::Serve]).await;
+    let mut rig = Rig::with_queue(settings(&server.url), 4);
+    for utterance in 1..=8 {
+        rig.say(utterance, 100).await;
+    }
+    // Nobody listens until everything has been answered.
+    while server.seen().finals < 8 || rig.to_audio.capacity() < SPEECH_QUEUE {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for utterance in 1..=8 {
+        rig.expect_words(utterance, 100).await;
+        // Of a hundred of each.
+        assert!(rig.partials.len() <= 4, "{}", rig.partials.len());
+    }
     rig.stop().await;
 }

@@ -28,6 +28,11 @@ fn serve_as_engine() {
         .open(folder.join("pids"))
         .unwrap();
     writeln!(pids, "{}", std::process::id()).unwrap();
+    if model.ends_with("deaf") {
+        loop {
+            std::thread::park();
+        }
+    }
     let act = match model.file_name().unwrap().to_str().unwrap() {
         "serve" => Act::Serve,
         "dies" => Act::DropAtEnd,
@@ -141,15 +146,15 @@ async fn a_stopped_engine_costs_no_word() {
     rig.say(1, 5).await;
     rig.expect_words(1, 5).await;
     local.signal(Signal::STOP);
-    // More than the socket's buffers hold: 60 s.
-    for utterance in 2..=21 {
-        rig.say(utterance, 100).await;
+    // Each is more than the socket's buffers hold: 21 s.
+    for utterance in 2..=6 {
+        rig.say(utterance, 700).await;
     }
     rig.wait(Duration::from_millis(200)).await;
     assert_eq!(rig.to_audio.capacity(), crate::speech::SPEECH_QUEUE);
     local.signal(Signal::CONT);
-    for utterance in 2..=21 {
-        rig.expect_words(utterance, 100).await;
+    for utterance in 2..=6 {
+        rig.expect_words(utterance, 700).await;
     }
     assert!(rig.stop().await.is_empty());
     assert_eq!(local.pids().len(), 1);
@@ -196,5 +201,37 @@ async fn an_engine_that_cannot_be_run() {
         let (_, fault) = rig.ending().await.unwrap_err();
         assert_eq!(fault.kind, FaultKind::EngineFailed, "{program}");
         rig.stop().await;
+    }
+}
+
+#[test]
+fn an_engine_does_not_outlive_a_daemon_that_dies() {
+    let local = Local::new();
+    let settings = local.settings("deaf");
+    let pid = std::thread::scope(|scope| {
+        let daemon = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let runtime = runtime.unwrap();
+            let pid = runtime.block_on(async {
+                let rig = Rig::start(settings);
+                rig.tell(ToTranscriber::Warm).await;
+                while local.pids().is_empty() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                std::mem::forget(rig);
+                local.pids()[0]
+            });
+            // As if killed: nothing is dropped, and the socket stays open.
+            std::mem::forget(runtime);
+            pid
+        });
+        daemon.join().unwrap()
+    });
+    // It is dead, or dead and not yet waited for.
+    let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
+    while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+        std::thread::sleep(Duration::from_millis(5));
     }
 }

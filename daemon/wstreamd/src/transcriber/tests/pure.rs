@@ -134,9 +134,9 @@ fn pauses_grow_and_end() {
     let mut outage = Outage::default();
     assert!(outage.tell() && !outage.tell());
     for hours in 1..10 {
-        let ready = now + Duration::from_secs(hours * 3600);
-        let at = ready + Duration::from_secs(60);
-        let verdict = outage.lost(LossKind::Broken, Some(ready), at, false);
+        let at = now + Duration::from_secs(hours * 3600);
+        let held = Some(Duration::from_secs(60));
+        let verdict = outage.lost(LossKind::Broken, held, at, false);
         assert_eq!(verdict, Verdict::Retry(Duration::ZERO));
     }
     assert!(outage.tell());
@@ -186,8 +186,8 @@ fn exchange(subprotocol: Option<&str>, script: &[Said]) -> Vec<String> {
     let mut lines = Vec::new();
     for said in script {
         match said {
-            Said::We(step) => protocol.tell(step, &mut out),
-            Said::They(text) => {
+            We(step) => protocol.tell(step, &mut out),
+            They(text) => {
                 if protocol.receive(text, &mut out).is_err() {
                     lines.push("malformed".to_owned());
                 }

@@ -52,6 +52,8 @@ pub(super) enum Act {
     Refuse(&'static str),
     /// Fail the first utterance that ends.
     FailFirst(&'static str),
+    /// Cut an utterance there: a final in the middle of it.
+    Cut(u64),
     /// Answer the second utterance before the first.
     OutOfOrder,
 }
@@ -146,6 +148,7 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         _ => {}
     }
     let (mut is_offered, mut path) = (false, String::new());
+    #[expect(clippy::result_large_err, reason = "the library asks for it")]
     let choose = |request: &Request, mut response: Response| {
         path = request.uri().path().to_owned();
         if let Some(offer) = request.headers().get("Sec-WebSocket-Protocol") {
@@ -365,12 +368,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn sound(&mut self, sound: Vec<i16>) {
         self.total += sound.len() as u64;
         let Some(open) = &mut self.open else {
-            self.wrong("sound outside of an utterance");
+            if !matches!(self.act, Act::Cut(_)) {
+                self.wrong("sound outside of an utterance");
+            }
             return;
         };
         self.unanswered += sound.len() as u64;
         open.sound.extend(sound);
         if self.muted {
+            return;
+        }
+        if self.act == Act::Cut(open.sound.len() as u64) {
+            if let Some(cut) = self.open.take() {
+                self.answer(cut).await;
+            }
+            self.muted = true;
             return;
         }
         let mut words = open.words();

@@ -64,9 +64,14 @@ pub(super) fn words(utterance: u64, frames: usize) -> String {
 
 impl Rig {
     pub(super) fn start(settings: TranscriberSettings) -> Self {
+        Rig::with_queue(settings, EVENT_QUEUE)
+    }
+
+    /// With a shorter queue of events.
+    pub(super) fn with_queue(settings: TranscriberSettings, events: usize) -> Self {
         let (to_audio, from_audio) = mpsc::channel(SPEECH_QUEUE);
         let (to_transcriber, from_daemon) = mpsc::channel(16);
-        let (to_daemon, from_transcriber) = mpsc::channel(EVENT_QUEUE);
+        let (to_daemon, from_transcriber) = mpsc::channel(events);
         let task = tokio::spawn(run(settings, from_audio, from_daemon, to_daemon));
         Rig {
             to_audio,

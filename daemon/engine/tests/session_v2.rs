@@ -1,0 +1,391 @@
+//! Version 2's rules, with data in place of sockets and a model.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Stage, failed, mumbled, said};
+use serde_json::{Value, json};
+use wstream_engine::decode::{Language, UnknownLanguage};
+use wstream_engine::scheduler::Kind;
+use wstream_engine::session::v2::{Languages, V2, WINDOW_SAMPLES};
+use wstream_wire::v2;
+
+/// Knows English and German.
+#[derive(Debug)]
+struct Two;
+
+impl Languages for Two {
+    fn language(&self, code: Option<&str>) -> Result<Language, UnknownLanguage> {
+        match code {
+            None | Some("auto") => Ok(Language::Auto),
+            Some("en") => Ok(Language::Known(0)),
+            Some("de") => Ok(Language::Known(2)),
+            Some(code) => Err(UnknownLanguage::Code(code.to_owned())),
+        }
+    }
+}
+
+fn stage() -> Stage<V2> {
+    Stage::new(|_| V2::new(Arc::new(Two), Duration::from_millis(500)))
+}
+
+fn send(stage: &mut Stage<V2>, message: Value) {
+    stage.text(&message.to_string());
+}
+
+fn begin(stage: &mut Stage<V2>, utterance: u64) {
+    send(stage, json!({"type": "begin", "utterance": utterance, "strategy": "hybrid"}));
+}
+
+fn end(stage: &mut Stage<V2>, utterance: u64) {
+    send(stage, json!({"type": "end", "utterance": utterance}));
+}
+
+/// A loud voice, or silence.
+fn sound(stage: &mut Stage<V2>, ms: usize, value: i16) {
+    stage.binary(&v2::encode_sound(&vec![value; ms * 16]));
+}
+
+fn codes(sent: &[Value]) -> Vec<(&str, Option<u64>)> {
+    sent.iter()
+        .map(|message| {
+            assert_eq!(message["type"], "error", "{message}");
+            (message["code"].as_str().unwrap(), message["utterance"].as_u64())
+        })
+        .collect()
+}
+
+#[test]
+fn an_utterance_gets_partials_and_one_final() {
+    let mut stage = stage();
+    begin(&mut stage, 5);
+    stage.pass(400);
+    sound(&mut stage, 400, 5000);
+    assert!(stage.take_jobs().is_empty(), "the interval has not passed");
+    stage.pass(100);
+    sound(&mut stage, 100, 5000);
+    let partial = stage.take_job();
+    assert_eq!(partial.kind, Kind::Partial);
+    stage.finish(&partial, said(" Hello", 0.0, 0.5));
+    assert_eq!(
+        stage.take_sent(),
+        [json!({
+            "type": "partial", "utterance": 5, "committed": "", "tentative": "Hello",
+            "sample": 8000, "processing_time_ms": 7.0,
+        })]
+    );
+    end(&mut stage, 5);
+    assert!(stage.owes_finals());
+    let last = stage.take_job();
+    assert_eq!(last.kind, Kind::Final);
+    stage.finish(&last, said(" Hello.", 0.0, 0.5));
+    assert_eq!(
+        stage.take_sent(),
+        [json!({
+            "type": "final", "utterance": 5, "text": "Hello.",
+            "segments": [{"start": 0.0, "end": 0.5, "text": "Hello."}],
+            "language": "en", "sample": 8000, "processing_time_ms": 7.0, "confidence": 0.75,
+        })]
+    );
+    assert!(!stage.owes_finals());
+}
+
+#[test]
+fn a_partial_needs_new_sound_as_well_as_time() {
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    stage.pass(600);
+    sound(&mut stage, 600, 5000);
+    let partial = stage.take_job();
+    stage.finish(&partial, said(" Hello", 0.0, 0.5));
+    stage.pass(600);
+    sound(&mut stage, 199, 5000);
+    assert!(stage.take_jobs().is_empty());
+    sound(&mut stage, 1, 5000);
+    assert_eq!(stage.take_job().kind, Kind::Partial);
+}
+
+#[test]
+fn utterances_may_queue_and_finals_keep_their_order() {
+    let mut stage = stage();
+    for utterance in 1..=3 {
+        begin(&mut stage, utterance);
+        sound(&mut stage, 1500, 5000);
+        end(&mut stage, utterance);
+    }
+    let first = stage.take_job();
+    assert_eq!((first.request.context_samples, &first.request.prompt), (0, &None));
+    stage.finish(&first, said(" one", 0.0, 1.0));
+    let second = stage.take_job();
+    assert_eq!(second.request.context_samples, 16_000);
+    let prompt = second.request.prompt.as_ref().unwrap();
+    assert_eq!((prompt.text.as_str(), prompt.most_tokens), ("one", 64));
+    stage.finish(&second, said(" two", 1.0, 2.0));
+    let third = stage.take_job();
+    stage.finish(&third, said(" three", 1.0, 2.0));
+    let sent = stage.take_sent();
+    let order: Vec<_> = sent.iter().map(|m| (m["utterance"].as_u64(), &m["text"])).collect();
+    assert_eq!(
+        order,
+        [(Some(1), &json!("one")), (Some(2), &json!("two")), (Some(3), &json!("three"))]
+    );
+}
+
+#[test]
+fn a_doubtful_or_old_final_is_no_prompt() {
+    for (result, wait_ms, expected) in [
+        (said(" one", 0.0, 1.0), 9_000, Some("one")),
+        (said(" one", 0.0, 1.0), 11_000, None),
+        (mumbled(" one"), 0, None),
+        (said("", 0.0, 0.0), 0, None),
+    ] {
+        let mut stage = stage();
+        begin(&mut stage, 1);
+        sound(&mut stage, 1000, 5000);
+        end(&mut stage, 1);
+        let first = stage.take_job();
+        stage.finish(&first, result);
+        stage.pass(wait_ms);
+        begin(&mut stage, 2);
+        sound(&mut stage, 100, 5000);
+        end(&mut stage, 2);
+        let prompt = stage.take_job().request.prompt;
+        assert_eq!(prompt.as_ref().map(|p| p.text.as_str()), expected);
+    }
+}
+
+#[test]
+fn after_a_reconnect_the_client_gives_what_was_before() {
+    let mut stage = stage();
+    send(
+        &mut stage,
+        json!({
+            "type": "begin", "utterance": 9, "strategy": "hybrid", "language": "de",
+            "previous": "long ago", "context_samples": 16_000,
+            "committed": {"text": "Es war", "sample": 32_000},
+        }),
+    );
+    sound(&mut stage, 1000, 100);
+    sound(&mut stage, 2000, 200);
+    stage.pass(600);
+    sound(&mut stage, 1000, 300);
+    let partial = stage.take_job();
+    assert_eq!(partial.request.language, Language::Known(2));
+    assert_eq!(partial.request.prompt.as_ref().unwrap().text, "Es war");
+    assert_eq!(partial.request.context_samples, 16_000);
+    assert!((partial.request.samples[0] * 32_768.0 - 200.0).abs() < 1.0);
+    assert!((partial.request.samples[16_000] * 32_768.0 - 300.0).abs() < 1.0);
+    stage.finish(&partial, said(" einmal", 1.0, 2.0));
+    let sent = stage.take_sent();
+    assert_eq!(sent[0]["committed"], "Es war");
+    assert_eq!(sent[0]["tentative"], " einmal");
+    assert_eq!(sent[0]["sample"], 48_000);
+    end(&mut stage, 9);
+    let last = stage.take_job();
+    stage.finish(&last, said(" Es war einmal.", 1.0, 2.0));
+    let sent = stage.take_sent();
+    assert_eq!(sent[0]["text"], "Es war einmal.");
+    assert_eq!(sent[0]["sample"], 48_000);
+    assert_eq!(sent[0]["segments"][0]["start"], 2.0);
+}
+
+#[test]
+fn without_committed_text_the_given_context_counts() {
+    let mut stage = stage();
+    send(
+        &mut stage,
+        json!({
+            "type": "begin", "utterance": 9, "strategy": "hybrid", "previous": "long ago",
+            "context_samples": 8000,
+        }),
+    );
+    sound(&mut stage, 1500, 5000);
+    end(&mut stage, 9);
+    let last = stage.take_job();
+    assert_eq!(last.request.context_samples, 8000);
+    assert_eq!(last.request.samples.len(), 24_000);
+    assert_eq!(last.request.prompt.as_ref().unwrap().text, "long ago");
+    stage.finish(&last, said(" yes", 0.6, 1.0));
+    assert_eq!(stage.take_sent()[0]["sample"], 16_000);
+}
+
+#[test]
+fn a_pause_has_the_final_decoded_ahead() {
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    sound(&mut stage, 900, 5000);
+    sound(&mut stage, 30, 0);
+    send(&mut stage, json!({"type": "pause", "utterance": 1, "sample": 14_400}));
+    assert!(stage.take_jobs().is_empty(), "the tail has not come");
+    sound(&mut stage, 90, 0);
+    let ahead = stage.take_job();
+    assert_eq!(ahead.kind, Kind::Speculative);
+    assert_eq!(ahead.request.samples.len(), 14_400 + 1600);
+    stage.finish(&ahead, said(" yes", 0.0, 0.9));
+    assert!(stage.take_sent().is_empty(), "it may still go on");
+    sound(&mut stage, 180, 0);
+    end(&mut stage, 1);
+    assert!(stage.take_jobs().is_empty(), "nothing is decoded twice");
+    let sent = stage.take_sent();
+    assert_eq!((&sent[0]["text"], &sent[0]["sample"]), (&json!("yes"), &json!(19_200)));
+}
+
+#[test]
+fn an_end_while_it_is_decoded_ahead_makes_it_a_final() {
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    sound(&mut stage, 900, 5000);
+    send(&mut stage, json!({"type": "pause", "utterance": 1, "sample": 14_400}));
+    sound(&mut stage, 300, 0);
+    let ahead = stage.take_job();
+    end(&mut stage, 1);
+    assert_eq!(stage.take_promoted(), [ahead.job]);
+    assert!(stage.take_jobs().is_empty());
+    stage.finish(&ahead, said(" yes", 0.0, 0.9));
+    assert_eq!(stage.take_sent()[0]["text"], "yes");
+}
+
+#[test]
+fn speech_that_goes_on_makes_the_guess_worthless() {
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    sound(&mut stage, 900, 5000);
+    send(&mut stage, json!({"type": "pause", "utterance": 1, "sample": 14_400}));
+    sound(&mut stage, 150, 0);
+    let ahead = stage.take_job();
+    send(&mut stage, json!({"type": "resume", "utterance": 1}));
+    assert_eq!(stage.take_aborted(), [ahead.job]);
+    sound(&mut stage, 500, 5000);
+    end(&mut stage, 1);
+    let last = stage.take_jobs().pop().unwrap();
+    assert_eq!(last.kind, Kind::Final);
+    assert_eq!(last.request.samples.len(), 1550 * 16);
+    stage.finish(&last, said(" yes indeed", 0.0, 1.5));
+    assert_eq!(stage.take_sent()[0]["text"], "yes indeed");
+}
+
+#[test]
+fn a_word_behind_the_pause_is_not_cut_off() {
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    sound(&mut stage, 900, 5000);
+    send(&mut stage, json!({"type": "pause", "utterance": 1, "sample": 14_400}));
+    sound(&mut stage, 150, 0);
+    let ahead = stage.take_job();
+    stage.finish(&ahead, said(" yes", 0.0, 0.9));
+    // The client's detector missed it, the end comes without a resume.
+    sound(&mut stage, 150, 2000);
+    end(&mut stage, 1);
+    let last = stage.take_job();
+    assert_eq!(last.request.samples.len(), 1200 * 16);
+    stage.finish(&last, said(" yes indeed", 0.0, 1.2));
+    assert_eq!(stage.take_sent()[0]["text"], "yes indeed");
+}
+
+#[test]
+fn a_cancelled_utterance_gets_no_answer() {
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    sound(&mut stage, 900, 5000);
+    end(&mut stage, 1);
+    let first = stage.take_job();
+    begin(&mut stage, 2);
+    sound(&mut stage, 900, 5000);
+    send(&mut stage, json!({"type": "cancel", "utterance": 1}));
+    assert_eq!(stage.take_aborted(), [first.job]);
+    stage.finish(&first, said(" late", 0.0, 0.5));
+    assert!(stage.take_sent().is_empty());
+    send(&mut stage, json!({"type": "cancel", "utterance": 2}));
+    sound(&mut stage, 900, 5000);
+    end(&mut stage, 2);
+    send(&mut stage, json!({"type": "cancel", "utterance": 7}));
+    assert!(stage.take_sent().is_empty());
+    assert!(stage.take_jobs().is_empty());
+    assert!(!stage.owes_finals());
+}
+
+#[test]
+fn mistakes_are_told_with_a_code_and_the_session_goes_on() {
+    let mut stage = stage();
+    sound(&mut stage, 30, 1);
+    sound(&mut stage, 30, 1);
+    assert_eq!(codes(&stage.take_sent()), [("protocol", None)], "once, not for each frame");
+    stage.text("{");
+    stage.binary(&[1, 2, 3]);
+    stage.text(r#"{"type":"wave"}"#);
+    assert_eq!(codes(&stage.take_sent()), [("bad-message", None); 2]);
+    end(&mut stage, 4);
+    assert_eq!(codes(&stage.take_sent()), [("protocol", None)]);
+    begin(&mut stage, 5);
+    sound(&mut stage, 100, 5000);
+    begin(&mut stage, 5);
+    assert_eq!(codes(&stage.take_sent()), [("protocol", None)]);
+    begin(&mut stage, 6);
+    assert_eq!(codes(&stage.take_sent()), [("protocol", Some(5))]);
+    end(&mut stage, 6);
+    let last = stage.take_job();
+    stage.finish(&last, said("", 0.0, 0.0));
+    let sent = stage.take_sent();
+    assert_eq!((&sent[0]["utterance"], &sent[0]["text"]), (&json!(6), &json!("")));
+}
+
+#[test]
+fn an_unknown_language_fails_its_utterance_in_its_turn() {
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    sound(&mut stage, 500, 5000);
+    end(&mut stage, 1);
+    send(
+        &mut stage,
+        json!({"type": "begin", "utterance": 2, "strategy": "prompt", "language": "xx"}),
+    );
+    sound(&mut stage, 500, 5000);
+    end(&mut stage, 2);
+    assert!(stage.take_sent().is_empty());
+    let first = stage.take_job();
+    stage.finish(&first, said(" one", 0.0, 0.5));
+    let sent = stage.take_sent();
+    assert_eq!(sent[0]["type"], "final");
+    assert_eq!(codes(&sent[1..]), [("bad-language", Some(2))]);
+}
+
+#[test]
+fn a_failed_decode_fails_its_utterance() {
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    stage.pass(600);
+    sound(&mut stage, 600, 5000);
+    let partial = stage.take_job();
+    stage.finish(&partial, failed());
+    assert!(stage.take_sent().is_empty());
+    end(&mut stage, 1);
+    assert_eq!(codes(&stage.take_sent()), [("decode", Some(1))]);
+    assert!(!stage.owes_finals());
+}
+
+#[test]
+fn more_unanswered_sound_than_the_window_is_refused() {
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    for _ in 0..=WINDOW_SAMPLES / 16_000 {
+        sound(&mut stage, 1000, 0);
+    }
+    end(&mut stage, 1);
+    begin(&mut stage, 2);
+    end(&mut stage, 2);
+    while let Some(job) = stage.take_jobs().pop() {
+        stage.finish(&job, said("", 0.0, 0.0));
+    }
+    let sent = stage.take_sent();
+    assert_eq!(sent[0]["type"], "final", "an utterance may always be finished");
+    assert_eq!(codes(&sent[1..]), [("limit", Some(2))]);
+}
+
+#[test]
+fn a_ping_is_answered_at_once() {
+    let mut stage = stage();
+    send(&mut stage, json!({"type": "ping", "id": 42}));
+    assert_eq!(stage.take_sent(), [json!({"type": "pong", "id": 42})]);
+}

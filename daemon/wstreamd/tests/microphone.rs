@@ -1,0 +1,390 @@
+//! A real microphone session on a real sound server, through each of the hosts.
+//!
+//! Without arguments this program runs every scenario in a process of its own, under
+//! `tests/mic.sh`, which sets the environment that the sound libraries read when they start. A
+//! scenario whose server is not installed is skipped, with a printed line.
+#![allow(clippy::print_stdout, reason = "it reports like other tests")]
+
+use std::f64::consts::{PI, TAU};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use wstreamd::capture::{self, Capture, CaptureRequest, CaptureSettings, SourceRequest};
+use wstreamd::event::{EVENT_QUEUE, Event};
+use wstreamd::fault::{Fault, FaultKind};
+use wstreamd::source::microphones;
+use wstreamd::speech::{SPEECH_QUEUE, Speech};
+
+/// The sound server, the name of the scenario, and what it does with the host's name.
+type Scenario = (
+    &'static str,
+    &'static str,
+    fn(Option<&'static str>),
+    Option<&'static str>,
+);
+
+const SCENARIOS: &[Scenario] = &[
+    ("pulseaudio", "any", hears, None),
+    ("pulseaudio", "pulseaudio", hears, Some("pulseaudio")),
+    ("pulseaudio", "alsa", hears, Some("alsa")),
+    ("pipewire", "pulseaudio", hears, Some("pulseaudio")),
+    ("pipewire", "alsa", hears, Some("alsa")),
+    #[cfg(feature = "pipewire")]
+    ("pipewire", "pipewire", hears, Some("pipewire")),
+    ("pulseaudio", "names", names, None),
+    (
+        "pulseaudio",
+        "unplugged",
+        loses_unplugged,
+        Some("pulseaudio"),
+    ),
+    ("pulseaudio", "killed", loses_killed, Some("pulseaudio")),
+    ("pulseaudio", "killed-alsa", loses_killed, Some("alsa")),
+    ("pipewire", "killed", loses_killed, Some("pulseaudio")),
+    ("pipewire", "killed-alsa", loses_killed, Some("alsa")),
+    #[cfg(feature = "pipewire")]
+    (
+        "pipewire",
+        "killed-pipewire",
+        loses_killed,
+        Some("pipewire"),
+    ),
+    ("pulseaudio", "none", finds_none, None),
+];
+
+/// For whatever takes milliseconds when all is well.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/mic.sh")
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, server, name] = arguments.as_slice()
+        && flag == "--scenario"
+    {
+        let (.., run, host) = SCENARIOS
+            .iter()
+            .find(|scenario| (scenario.0, scenario.1) == (server, name))
+            .expect("it is in the list");
+        run(*host);
+        return ExitCode::SUCCESS;
+    }
+    // As of other tests: a part of a name chooses; flags are for a harness that this has not.
+    let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let mut failed = 0;
+    for (server, name, ..) in SCENARIOS {
+        let title = format!("{server}/{name}");
+        if filter.is_some_and(|filter| !title.contains(filter.as_str())) {
+            continue;
+        }
+        let status = Command::new(script())
+            .args(["run", server])
+            .arg(std::env::current_exe().expect("this program has a path"))
+            .args(["--scenario", server, name])
+            .status()
+            .expect("the script can be run");
+        match status.code() {
+            Some(0) => println!("test {title} ... ok"),
+            Some(77) => println!("test {title} ... skipped: {server} is not installed"),
+            _ => {
+                println!("test {title} ... FAILED");
+                failed += 1;
+            }
+        }
+    }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        println!("{failed} failed");
+        ExitCode::FAILURE
+    }
+}
+
+/// A voice-like buzz, its pitch different at every moment, so that it is found in only one place.
+fn voice(seconds: f64, pitch: f64) -> Vec<i16> {
+    let mut phase = 0.0;
+    (0..(seconds * 16_000.0) as usize)
+        .map(|n| {
+            let t = n as f64 / 16_000.0;
+            phase += TAU * (pitch + 40.0 * t) / 16_000.0;
+            let syllable = (PI * 4.0 * t).sin().abs().sqrt();
+            let buzz: f64 = (1..20)
+                .map(|harmonic| {
+                    let hertz = pitch * f64::from(harmonic);
+                    let formant = (-((hertz - 600.0) / 400.0).powi(2)).exp() + 0.1;
+                    formant * (phase * f64::from(harmonic)).sin()
+                })
+                .sum();
+            (4_000.0 * syllable * buzz) as i16
+        })
+        .collect()
+}
+
+/// Speaks into the microphone; returns when the server has taken it.
+fn speak(sound: &[i16]) {
+    let folder = PathBuf::from(std::env::var_os("MIC_DIR").expect("set by the script"));
+    let path = folder.join("spoken.raw");
+    let bytes: Vec<u8> = sound.iter().flat_map(|s| s.to_le_bytes()).collect();
+    fs::write(&path, bytes).expect("the folder can be written");
+    let status = Command::new("paplay")
+        .args(["--raw", "--rate=16000", "--channels=1", "--format=s16le"])
+        .arg("--device=speaker")
+        .arg(&path)
+        .status()
+        .expect("paplay can be run");
+    assert!(status.success());
+}
+
+fn script_says(command: &str) {
+    let status = Command::new(script()).arg(command).status();
+    assert!(status.expect("the script can be run").success());
+}
+
+struct Session {
+    capture: Capture,
+    speech: mpsc::Receiver<Speech>,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Session {
+    fn open(host: Option<&str>, device: Option<&str>) -> Self {
+        let (to_transcriber, speech) = mpsc::channel(SPEECH_QUEUE);
+        let (to_daemon, events) = mpsc::channel(EVENT_QUEUE);
+        let request = CaptureRequest {
+            session: 1,
+            source: SourceRequest::Microphone {
+                host: host.map(str::to_owned),
+                device: device.map(str::to_owned),
+            },
+            settings: CaptureSettings::default(),
+            options: Arc::default(),
+            next_utterance: Arc::new(AtomicU64::new(1)),
+        };
+        Session {
+            capture: capture::open(request, to_transcriber, to_daemon),
+            speech,
+            events,
+        }
+    }
+
+    fn event(&mut self) -> Event {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.events.try_recv() {
+                Ok(event) => return event,
+                Err(error) => {
+                    assert!(Instant::now() < deadline, "no event came: {error}");
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self) -> String {
+        match self.event() {
+            Event::CaptureOpened { session: 1, name } => name,
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    /// Waits for the end of an utterance; returns its number.
+    fn utterance(&mut self) -> u64 {
+        let started = match self.event() {
+            Event::Started { utterance, .. } => utterance,
+            other => panic!("unexpected {other:?}"),
+        };
+        match self.event() {
+            Event::Ended { utterance, .. } => assert_eq!(utterance, started),
+            other => panic!("unexpected {other:?}"),
+        }
+        started
+    }
+
+    /// Waits for the end of the session; returns what was handed over and the fault.
+    fn ended(mut self) -> (Vec<Vec<i16>>, Option<Fault>) {
+        let fault = loop {
+            match self.event() {
+                Event::CaptureEnded { fault, .. } => break fault,
+                Event::Started { .. } | Event::Ended { .. } => {}
+                other => panic!("unexpected {other:?}"),
+            }
+        };
+        let mut utterances: Vec<Vec<i16>> = Vec::new();
+        let mut open = false;
+        while let Some(speech) = self.speech.blocking_recv() {
+            match speech {
+                Speech::Begin(begin) => {
+                    assert!(begin.live && !open);
+                    open = true;
+                    utterances.push(Vec::new());
+                }
+                Speech::Sound { samples, .. } => {
+                    utterances
+                        .last_mut()
+                        .expect("after a beginning")
+                        .extend(samples.iter());
+                }
+                Speech::Pause { .. } | Speech::Resume { .. } => {}
+                Speech::End { .. } => open = false,
+                Speech::Abort { .. } => panic!("nothing was given up"),
+            }
+        }
+        assert!(!open);
+        (utterances, fault)
+    }
+}
+
+/// How alike the sound is to the place in `heard` where it is most alike; 1 is the same.
+fn likeness(heard: &[i16], sound: &[i16]) -> f64 {
+    let norm = |samples: &[i16]| -> f64 {
+        let sum: f64 = samples.iter().map(|&s| f64::from(s).powi(2)).sum();
+        sum.sqrt()
+    };
+    heard
+        .windows(sound.len())
+        .map(|window| {
+            let product: i64 = window
+                .iter()
+                .zip(sound)
+                .map(|(&a, &b)| i64::from(a) * i64::from(b))
+                .sum();
+            product as f64 / (norm(window) * norm(sound)).max(1.0)
+        })
+        .fold(0.0, f64::max)
+}
+
+fn threads() -> Vec<String> {
+    fs::read_dir("/proc/self/task")
+        .expect("threads are listed")
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .map(|name| name.trim().to_owned())
+        .collect()
+}
+
+/// Two utterances arrive as they were spoken, and nothing stays behind.
+fn hears(host: Option<&str>) {
+    // The software microphone listens to its sink: that is one of them.
+    let open = || pactl(&["list", "short", "source-outputs"]).lines().count();
+    let (before, open_before) = (threads().len(), open());
+    let mut session = Session::open(host, None);
+    let name = session.opened();
+    println!("{host:?} listens to {name}");
+    assert_eq!(open(), open_before + 1);
+    let spoken = [voice(1.2, 110.0), voice(1.5, 170.0)];
+    let silence = vec![0; 16_000];
+    speak(
+        &[
+            &silence,
+            spoken[0].as_slice(),
+            &silence,
+            &spoken[1],
+            &silence,
+        ]
+        .concat(),
+    );
+    assert_eq!(session.utterance(), 1);
+    assert_eq!(session.utterance(), 2);
+    session.capture.stop();
+    let (heard, fault) = session.ended();
+    assert_eq!(fault, None);
+    assert_eq!(heard.len(), 2);
+    for (heard, spoken) in heard.iter().zip(&spoken) {
+        // The edges fade in and out of silence; resampling there and back may move the rest by a
+        // part of a sample.
+        let likeness = likeness(heard, &spoken[800..spoken.len() - 800]);
+        println!("{host:?} heard it with a correlation of {likeness:.3}");
+        assert!(likeness > 0.95, "{likeness}");
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while threads().len() > before {
+        assert!(Instant::now() < deadline, "threads stay: {:?}", threads());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(open(), open_before, "the microphone stays open");
+}
+
+fn pactl(arguments: &[&str]) -> String {
+    let output = Command::new("pactl").args(arguments).output();
+    String::from_utf8(output.expect("pactl can be run").stdout).expect("it prints text")
+}
+
+/// Microphones are listed, found by identifier, name and part, and refused with the list.
+fn names(_: Option<&str>) {
+    let list = microphones(Some("pulseaudio")).expect("the server answers");
+    let ids: Vec<&str> = list.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(ids, ["microphone", "speaker.monitor"]);
+    assert_eq!(list[0].name, "Test-Microphone");
+    assert!(list[0].is_default && !list[1].is_default);
+    for part in ["microphone", "Test-Microphone", "test-mic"] {
+        let mut session = Session::open(None, Some(part));
+        assert_eq!(session.opened(), "Test-Microphone");
+        session.capture.abandon();
+        assert_eq!(session.ended(), (Vec::new(), None));
+    }
+    for (host, device, told) in [
+        (None, Some("webcam"), "microphone (Test-Microphone)"),
+        (None, Some("e"), "more than one"),
+        (Some("jack"), None, "pulseaudio, pipewire, alsa"),
+    ] {
+        let fault = failed(Session::open(host, device));
+        assert_eq!(fault.kind, FaultKind::UnknownMicrophone);
+        assert!(fault.message.contains(told), "{fault}");
+    }
+    let alsa = microphones(Some("alsa")).expect("ALSA answers");
+    assert!(alsa.iter().any(|one| one.id == "default" && one.is_default));
+    assert!(alsa.iter().all(|one| one.id != "null"));
+}
+
+fn failed(mut session: Session) -> Fault {
+    match session.event() {
+        Event::CaptureFailed { session: 1, fault } => fault,
+        other => panic!("unexpected {other:?}"),
+    }
+}
+
+fn loses_unplugged(host: Option<&str>) {
+    let mut session = Session::open(host, None);
+    session.opened();
+    script_says("unplug");
+    lost(session);
+}
+
+fn loses_killed(host: Option<&str>) {
+    let mut session = Session::open(host, None);
+    session.opened();
+    speak(&[vec![0; 8_000], voice(0.8, 120.0), vec![0; 16_000]].concat());
+    assert_eq!(session.utterance(), 1);
+    script_says("stop");
+    let heard = lost(session);
+    assert_eq!(heard.len(), 1);
+    // And the daemon can try again: it fails in words, at once or after a time.
+    let fault = failed(Session::open(host, None));
+    println!("afterwards: {fault}");
+    assert_eq!(fault.kind, FaultKind::NoMicrophone);
+}
+
+fn lost(session: Session) -> Vec<Vec<i16>> {
+    let (heard, fault) = session.ended();
+    let fault = fault.expect("the microphone is lost");
+    println!("{fault}");
+    assert_eq!(fault.kind, FaultKind::MicrophoneLost);
+    heard
+}
+
+/// No server at all, and no hardware that anybody could know of.
+fn finds_none(_: Option<&str>) {
+    script_says("stop");
+    for host in [None, Some("pulseaudio"), Some("alsa")] {
+        let fault = failed(Session::open(host, None));
+        println!("{host:?}: {fault}");
+        assert_eq!(fault.kind, FaultKind::NoMicrophone);
+    }
+    assert!(microphones(Some("pulseaudio")).is_err());
+}
