@@ -116,17 +116,60 @@ mod tests {
             (good(text), Verdict::Good),
             (good("yes"), Verdict::Good),
             (good(""), Verdict::Nothing),
-            (Evidence { no_speech: 0.9, ..good(text) }, Verdict::Good),
-            (Evidence { mean_logprob: -1.2, ..good(text) }, Verdict::Suspect),
             (
-                Evidence { mean_logprob: -1.2, no_speech: 0.9, ..good(text) },
+                Evidence {
+                    no_speech: 0.9,
+                    ..good(text)
+                },
+                Verdict::Good,
+            ),
+            (
+                Evidence {
+                    mean_logprob: -1.2,
+                    ..good(text)
+                },
+                Verdict::Suspect,
+            ),
+            (
+                Evidence {
+                    mean_logprob: -1.2,
+                    no_speech: 0.9,
+                    ..good(text)
+                },
                 Verdict::Nothing,
             ),
-            (Evidence { ended: false, ..good(text) }, Verdict::Suspect),
-            (Evidence { seconds: 1.0, ..good(text) }, Verdict::Suspect),
-            (Evidence { voiced_s: 20.0, ..good(text) }, Verdict::Suspect),
-            (Evidence { voiced_s: 9.0, ..good("") }, Verdict::Suspect),
-            (good("we fail better fail better fail better fail better"), Verdict::Suspect),
+            (
+                Evidence {
+                    ended: false,
+                    ..good(text)
+                },
+                Verdict::Suspect,
+            ),
+            (
+                Evidence {
+                    seconds: 1.0,
+                    ..good(text)
+                },
+                Verdict::Suspect,
+            ),
+            (
+                Evidence {
+                    voiced_s: 20.0,
+                    ..good(text)
+                },
+                Verdict::Suspect,
+            ),
+            (
+                Evidence {
+                    voiced_s: 9.0,
+                    ..good("")
+                },
+                Verdict::Suspect,
+            ),
+            (
+                good("we fail better fail better fail better fail better"),
+                Verdict::Suspect,
+            ),
         ];
         for (evidence, expected) in cases {
             assert_eq!(judge(&evidence), expected, "{evidence:?}");
@@ -140,7 +183,10 @@ mod tests {
             ("no no no no no no", Some(1)),
             ("a fail better fail better fail better fail better", Some(3)),
             ("one two three four one two three four", None),
-            ("one two three four one two three four one two three four", Some(4)),
+            (
+                "one two three four one two three four one two three four",
+                Some(4),
+            ),
             ("very very good", None),
         ] {
             assert_eq!(loop_start(&words(text)), expected, "{text}");
