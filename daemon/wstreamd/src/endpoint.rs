@@ -7,11 +7,9 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-<<<<<<< HEAD
 use serde::Deserialize;
-=======
+
 use crate::vad::Heard;
->>>>>>> capture
 
 /// Samples per second of everything behind the sources.
 pub const RATE: u32 = 16_000;
