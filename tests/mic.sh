@@ -69,7 +69,8 @@ alone() {
 }
 
 raise_server() {
-    mkdir -m 700 -p "$MIC_DIR/run/pulse"
+    mkdir -p "$MIC_DIR/run/pulse"
+    chmod 700 "$MIC_DIR/run" "$MIC_DIR/run/pulse"
     # Else a client that finds no server starts one.
     echo 'autospawn = no' >"$MIC_DIR/client.conf"
     cat >"$MIC_DIR/asound.conf" <<END
