@@ -1,26 +1,191 @@
-//! The engine's commands; what they do lies in the library.
+//! The program `wstream-engine`: arguments in, the right part of the library called.
 
+use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Parser;
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
 use wstream_engine::model::{self, ModelCommand};
+use wstream_engine::{offline, server, system};
 
+/// The transcription server of wstream, around Whisper.
 #[derive(Debug, Parser)]
-#[command(name = "wstream-engine", version, about)]
-struct Arguments {
+#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
 }
 
-#[derive(Debug, clap::Subcommand)]
+#[derive(Debug, Args)]
+struct Serve {
+    /// Serve clients on this address; of this machine only
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["stdio", "system_info"])]
+    listen: Option<String>,
+    /// Serve the program that started this one, over the Unix stream socket on standard input
+    #[arg(long, conflicts_with = "system_info")]
+    stdio: bool,
+    /// Print versions and what the compiled library uses of the processor
+    #[arg(long)]
+    system_info: bool,
+    /// A model's file, or the name of an installed one [default: $WHISPER_MODEL]
+    #[arg(long, value_name = "FILE|NAME")]
+    model: Option<String>,
+    /// Threads of each decode [default: what is free]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// Milliseconds between partials [default: $PARTIAL_INTERVAL_MS, or 500]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(50..=60_000))]
+    partial_interval_ms: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
 enum Command {
-    /// Fetch, convert, list and remove models.
+    /// Decode whole files, as the measure for streaming
+    Offline(Offline),
+    /// Fetch, convert, list and remove models
     #[command(subcommand)]
     Model(ModelCommand),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().command {
-        Command::Model(command) => model::run(command),
+#[derive(Debug, Args)]
+struct Offline {
+    /// A model's file, or the name of an installed one
+    #[arg(long, value_name = "FILE|NAME")]
+    model: String,
+    /// Beams to search with; 1 is greedy
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=8))]
+    beam: u16,
+    /// The language that is spoken: a two-letter code, or auto
+    #[arg(long)]
+    language: Option<String>,
+    /// Threads to compute with [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// Print one JSON object per file
+    #[arg(long)]
+    json: bool,
+    /// Decode each file as the server decodes the final of an utterance
+    #[arg(long, conflicts_with = "beam")]
+    as_utterance: bool,
+    /// WAV or FLAC files of 16000 samples per second
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // whisper.cpp calls it an error that the encoder is started apart; its log is for debugging.
+    let default = "info,whisper_rs=off";
+    let filter = EnvFilter::try_from_env("WSTREAM_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Some(Command::Offline(arguments)) => return decode_files(arguments),
+        Some(Command::Model(command)) => return model::run(command),
+        None => {}
+    }
+    let arguments = cli.serve;
+    if arguments.system_info {
+        system::print_info(&mut std::io::stdout()).context("cannot write")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let address = match &arguments.listen {
+        Some(address) => Some(server::parse_address(address)?),
+        None if arguments.stdio => None,
+        None => anyhow::bail!("nothing to do: use --listen ADDRESS:PORT, or see --help"),
+    };
+    let settings = settings(&arguments)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // Messages are small; decoding has its own threads.
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let (to_server, stop) = watch::channel(false);
+        let mut terminate = signal(SignalKind::terminate()).context("cannot watch SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch SIGINT")?;
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            // The server may have ended by itself.
+            let _ = to_server.send(true);
+        });
+        match address {
+            Some(address) => {
+                server::listen(address, settings, stop, |address| {
+                    tracing::info!(%address, "listening");
+                })
+                .await?;
+            }
+            None => server::stdio(settings, stop).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn settings(arguments: &Serve) -> anyhow::Result<server::Settings> {
+    let model = match &arguments.model {
+        Some(model) => model.clone(),
+        None => std::env::var("WHISPER_MODEL")
+            .ok()
+            .filter(|model| !model.is_empty())
+            .context("no model: name one with --model, see `wstreamctl model list`")?,
+    };
+    let interval_ms = match arguments.partial_interval_ms {
+        Some(interval_ms) => interval_ms,
+        None => match std::env::var("PARTIAL_INTERVAL_MS") {
+            Ok(text) => text
+                .parse()
+                .ok()
+                .filter(|ms| (50..=60_000).contains(ms))
+                .context("PARTIAL_INTERVAL_MS is no number from 50 to 60000")?,
+            Err(_) => 500,
+        },
+    };
+    Ok(server::Settings {
+        model_path: system::model_path(&model)?,
+        threads: arguments.threads.map(usize::from),
+        partial_interval: Duration::from_millis(u64::from(interval_ms)),
+    })
+}
+
+fn decode_files(arguments: Offline) -> anyhow::Result<ExitCode> {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let settings = offline::Settings {
+        model_path: system::model_path(&arguments.model)?,
+        beam: usize::from(arguments.beam),
+        language: arguments.language,
+        threads: arguments.threads.map_or_else(cores, usize::from),
+        json: arguments.json,
+        as_utterance: arguments.as_utterance,
+    };
+    let all_read = offline::run(&settings, &arguments.files, &mut std::io::stdout())?;
+    Ok(if all_read {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

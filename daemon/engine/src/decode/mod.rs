@@ -1,0 +1,320 @@
+//! From sound to text: the only module that knows whisper.
+//!
+//! Enters: a [`Request`] with up to 30 s of sound. Leaves: a [`Decoded`] text with times. A
+//! [`Decoder`] belongs to one thread; the [`Model`] behind it is shared.
+//!
+//! The same request gives the same answer whenever, with however many threads and after whatever
+//! else it is decoded: decoding is greedy or starts from a fresh state, and nothing is carried over.
+
+pub mod cpu;
+pub mod file;
+mod greedy;
+mod model;
+pub mod quality;
+mod rules;
+pub mod sound;
+mod vocabulary;
+pub mod whole_file;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use greedy::Written;
+pub use model::{Language, LoadError, Model, UnknownLanguage};
+use quality::{Evidence, Verdict};
+use rules::FirstTimestamp;
+use whisper_rs::{WhisperError, WhisperState};
+use wstream_wire::SAMPLE_RATE;
+
+/// What to decode.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// 16 kHz mono, at most 30 s; the context comes first.
+    pub samples: Vec<f32>,
+    /// This many samples at the beginning are heard but not written.
+    pub context_samples: usize,
+    /// What was said before.
+    pub prompt: Option<Prompt>,
+    /// The language that is spoken.
+    pub language: Language,
+    /// How hard to try.
+    pub effort: Effort,
+}
+
+/// Text that the model is to believe it has just written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    /// Its end counts most.
+    pub text: String,
+    /// Only this many tokens of its end are used; the model's own limit holds as well.
+    pub most_tokens: usize,
+}
+
+/// How hard to try.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Effort {
+    /// One pass: the text is replaced soon.
+    Quick,
+    /// A doubtful result is decoded again in other ways.
+    #[default]
+    Careful,
+}
+
+/// What was said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decoded {
+    /// In order of time, from the beginning of the request's samples. Empty where nothing was said.
+    pub stretches: Vec<Stretch>,
+    /// ISO 639-1 code, given or detected.
+    pub language: &'static str,
+    /// Nothing better could be found, but it may well be wrong: no prompt for what follows.
+    pub suspect: bool,
+}
+
+/// A piece of text with its place.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stretch {
+    /// Seconds.
+    pub start: f64,
+    /// Seconds; never before `start`.
+    pub end: f64,
+    /// Carries its own leading space where the script has spaces.
+    pub text: String,
+    /// Number of text tokens.
+    pub tokens: usize,
+    /// Sum of the tokens' probabilities.
+    pub probability: f64,
+}
+
+/// Why there is no text.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The flag was raised; whoever raised it does not want the text.
+    #[error("decoding was stopped")]
+    Aborted,
+    /// whisper.cpp reports a failure.
+    #[error("the model failed on this sound")]
+    Whisper(#[source] WhisperError),
+    /// A mistake of ours; it is in the log.
+    #[error("decoding failed on this sound")]
+    Panicked,
+}
+
+impl From<WhisperError> for DecodeError {
+    fn from(error: WhisperError) -> Self {
+        DecodeError::Whisper(error)
+    }
+}
+
+/// Shortest sound that is handed to whisper.cpp: it reads beyond the end of much shorter ones.
+/// What is missing is filled up with silence.
+const LEAST_SAMPLES: usize = SAMPLE_RATE as usize;
+
+/// A decoder with its own buffers, kept as long as the thread: making them costs hundreds of
+/// megabytes of allocation.
+#[derive(Debug)]
+pub struct Decoder {
+    model: Arc<Model>,
+    state: WhisperState,
+}
+
+/// How one decode runs, whatever is decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// Threads to compute with, this one included.
+    pub threads: usize,
+    /// Raised from outside when the text is not wanted any more. Looked at after the encoder and
+    /// after each token.
+    pub abort: &'a AtomicBool,
+}
+
+impl Decoder {
+    /// Allocates a decoder's buffers.
+    pub fn new(model: Arc<Model>) -> Result<Decoder, DecodeError> {
+        let state = model.context.create_state()?;
+        Ok(Decoder { model, state })
+    }
+
+    /// Decodes one request.
+    pub fn decode(&mut self, request: &Request, run: Run<'_>) -> Result<Decoded, DecodeError> {
+        let own_sound = &request.samples[request.context_samples.min(request.samples.len())..];
+        if sound::is_silent(own_sound) {
+            return Ok(Decoded {
+                language: self.model.language_code(request.language, None),
+                ..Decoded::default()
+            });
+        }
+        let mut samples = request.samples.clone();
+        samples.resize(samples.len().max(LEAST_SAMPLES), 0.0);
+        let positions = sound::audio_context(samples.len());
+        let prompt = self.model.prompt_tokens(request.prompt.as_ref());
+
+        self.listen(&samples, positions, run)?;
+        let mut best = self.attempt(request, &prompt, run)?;
+        if request.effort == Effort::Careful && best.verdict == Verdict::Suspect {
+            if !prompt.is_empty() {
+                // The prompt may be what leads it astray; the encoder's work is still good.
+                best = best.better_of(self.attempt(request, &[], run)?);
+            }
+            if best.verdict == Verdict::Suspect && positions != sound::WHOLE_WINDOW {
+                self.listen(&samples, sound::WHOLE_WINDOW, run)?;
+                best = best.better_of(self.attempt(request, &[], run)?);
+            }
+        }
+        Ok(best.into_decoded(&self.model))
+    }
+
+    /// Decodes what was listened to last, and judges it.
+    fn attempt(
+        &mut self,
+        request: &Request,
+        prompt: &[i32],
+        run: Run<'_>,
+    ) -> Result<Attempt, DecodeError> {
+        let seconds = request.samples.len() as f64 / f64::from(SAMPLE_RATE);
+        let context_s = request.context_samples as f64 / f64::from(SAMPLE_RATE);
+        let written = self.write(
+            &greedy::Task {
+                prompt,
+                language: request.language,
+                first: FirstTimestamp::from_seconds(context_s),
+                most_tokens: most_tokens(seconds, request.effort),
+            },
+            run,
+        )?;
+        let own_sound = &request.samples[request.context_samples.min(request.samples.len())..];
+        Ok(Attempt::new(written, own_sound, seconds, &self.model))
+    }
+}
+
+/// The longest answer worth waiting for, in tokens: fast speech has five to seven per second.
+/// Bounds what a loop costs.
+fn most_tokens(seconds: f64, effort: Effort) -> usize {
+    match effort {
+        Effort::Quick => 12 + (8.0 * seconds).ceil() as usize,
+        Effort::Careful => 20 + (10.0 * seconds).ceil() as usize,
+    }
+}
+
+/// One decode with its verdict.
+struct Attempt {
+    written: Written,
+    stretches: Vec<Stretch>,
+    looped: bool,
+    verdict: Verdict,
+}
+
+impl Attempt {
+    fn new(written: Written, own_sound: &[f32], seconds: f64, model: &Model) -> Attempt {
+        let stretches = written.stretches(&model.vocabulary, seconds);
+        let text: String = stretches.iter().map(|s| s.text.as_str()).collect();
+        let words: Vec<String> = crate::text::words(&text)
+            .into_iter()
+            .map(|(word, _)| word)
+            .collect();
+        let looped = written.looped || quality::loop_start(&words).is_some();
+        let evidence = Evidence {
+            words,
+            mean_logprob: written.mean_logprob(),
+            no_speech: written.no_speech,
+            ended: written.ended,
+            voiced_s: sound::voiced_seconds(own_sound),
+            seconds: own_sound.len() as f64 / f64::from(SAMPLE_RATE),
+        };
+        let verdict = quality::judge(&evidence);
+        tracing::debug!(
+            ?verdict,
+            words = evidence.words.len(),
+            mean_logprob = evidence.mean_logprob,
+            no_speech = evidence.no_speech,
+            voiced_s = evidence.voiced_s,
+            seconds,
+            "decoded"
+        );
+        Attempt {
+            written,
+            stretches,
+            looped,
+            verdict,
+        }
+    }
+
+    /// The one to believe: a good one, else one that is no loop, else the likelier one.
+    fn better_of(self, other: Attempt) -> Attempt {
+        let rank = |attempt: &Attempt| {
+            let verdict = match attempt.verdict {
+                Verdict::Good => 2,
+                Verdict::Nothing => 1,
+                Verdict::Suspect => 0,
+            };
+            (verdict, !attempt.looped && attempt.written.ended)
+        };
+        let key = |attempt: &Attempt| (rank(attempt), attempt.written.mean_logprob());
+        let (own, others) = (key(&self), key(&other));
+        if others.0 > own.0 || (others.0 == own.0 && others.1 > own.1) {
+            other
+        } else {
+            self
+        }
+    }
+
+    fn into_decoded(self, model: &Model) -> Decoded {
+        let language = model.language_code(Language::Auto, self.written.language);
+        if self.verdict == Verdict::Nothing {
+            return Decoded {
+                language,
+                ..Decoded::default()
+            };
+        }
+        let mut stretches = self.stretches;
+        if self.looped {
+            cut_loop(&mut stretches);
+        }
+        Decoded {
+            stretches,
+            language,
+            suspect: self.verdict == Verdict::Suspect,
+        }
+    }
+}
+
+/// Keeps a loop's first round and drops what follows.
+fn cut_loop(stretches: &mut Vec<Stretch>) {
+    let text: String = stretches.iter().map(|s| s.text.as_str()).collect();
+    let words = crate::text::words(&text);
+    let plain: Vec<&str> = words.iter().map(|(word, _)| word.as_str()).collect();
+    let Some(start) = quality::loop_start(&plain) else {
+        return;
+    };
+    let mut keep = words[start - 1].1;
+    stretches.retain_mut(|stretch| {
+        let length = stretch.text.len();
+        stretch.text.truncate(keep);
+        keep -= keep.min(length);
+        !stretch.text.trim().is_empty()
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_is_cut_behind_its_first_round() {
+        let stretch = |text: &str| Stretch {
+            text: text.to_owned(),
+            ..Stretch::default()
+        };
+        let mut stretches = vec![
+            stretch(" Try again. Fail better."),
+            stretch(" Fail better. Fail better."),
+            stretch(" Fail better."),
+        ];
+        cut_loop(&mut stretches);
+        assert_eq!(stretches, [stretch(" Try again. Fail better.")]);
+
+        let mut stretches = vec![stretch(" one"), stretch(" two three")];
+        cut_loop(&mut stretches);
+        assert_eq!(stretches, [stretch(" one"), stretch(" two three")]);
+    }
+}

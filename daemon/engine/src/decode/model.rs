@@ -1,0 +1,201 @@
+//! A model in memory.
+//!
+//! Enters: a file's path. Leaves: the weights, shared by all decoders, with what is known of its
+//! tokens and languages. Loaded on one thread, then only read.
+
+use std::path::{Path, PathBuf};
+
+use whisper_rs::{FullParams, WhisperContext, WhisperContextParameters, WhisperError};
+
+use super::Prompt;
+use super::cpu::{self, CpuUnsupported};
+use super::file::{self, FileError};
+use super::greedy;
+use super::vocabulary::Vocabulary;
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The processor cannot run it.
+    #[error(transparent)]
+    Cpu(#[from] CpuUnsupported),
+    /// There is no such file.
+    #[error("model {name} is not installed: get it with `wstreamctl model pull {name}`")]
+    Missing {
+        /// The model's name.
+        name: String,
+    },
+    /// There is a file, but it is no model.
+    #[error(
+        "model file {} {cause}: remove it and get the model again with `wstreamctl model pull {name}`",
+        path.display()
+    )]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The model's name.
+        name: String,
+        /// What is wrong with it; part of the sentence, since the advice follows it.
+        cause: FileError,
+    },
+    /// whisper.cpp refuses a file that looks right; mostly for want of memory.
+    #[error("model {name} cannot be loaded: is there memory enough for it?")]
+    Whisper {
+        /// The model's name.
+        name: String,
+        /// What whisper.cpp said.
+        #[source]
+        cause: WhisperError,
+    },
+}
+
+/// The language that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Language {
+    /// The model tells.
+    #[default]
+    Auto,
+    /// whisper.cpp's number.
+    Known(i32),
+}
+
+/// A language that the model does not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownLanguage {
+    /// No language of Whisper's.
+    #[error("unknown language {0:?}: use a two-letter code such as en or de, or auto")]
+    Code(String),
+    /// A model for English alone.
+    #[error("model {model} knows English only: choose a multilingual model, such as base")]
+    EnglishOnly {
+        /// The model's name.
+        model: String,
+    },
+}
+
+/// The weights and what belongs to them.
+#[derive(Debug)]
+pub struct Model {
+    pub(super) context: WhisperContext,
+    pub(super) vocabulary: Vocabulary,
+    /// A template: making one anew for each decode would leak.
+    pub(super) listening: FullParams<'static, 'static>,
+    name: String,
+}
+
+/// More prompt than this is never tokenised: 224 tokens of text are less than 2 KiB, and the
+/// tokeniser's recursion follows the length of a word.
+const MOST_PROMPT_BYTES: usize = 4096;
+
+impl Model {
+    /// Checks the processor, then the file, then loads it.
+    pub fn load(path: &Path) -> Result<Model, LoadError> {
+        cpu::check(cpu::Features::of_this_machine())?;
+        let name = model_name(path);
+        file::check(path).map_err(|cause| match cause {
+            FileError::Missing => LoadError::Missing { name: name.clone() },
+            cause => LoadError::Invalid {
+                path: path.to_owned(),
+                name: name.clone(),
+                cause,
+            },
+        })?;
+        whisper_rs::install_logging_hooks();
+        // The default has flash attention off, which must stay so: with fewer encoder positions
+        // than all, whisper.cpp 1.8 lets it read what earlier calls left behind.
+        let parameters = WhisperContextParameters::default();
+        let whisper = |cause| LoadError::Whisper {
+            name: name.clone(),
+            cause,
+        };
+        let context = WhisperContext::new_with_params(path, parameters).map_err(whisper)?;
+        let vocabulary = Vocabulary::of(&context).map_err(whisper)?;
+        Ok(Model {
+            context,
+            vocabulary,
+            listening: greedy::listening_params(),
+            name,
+        })
+    }
+
+    /// Such as `tiny.en`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it knows other languages than English.
+    pub fn is_multilingual(&self) -> bool {
+        !self.vocabulary.languages.is_empty()
+    }
+
+    /// What `code` means to this model; missing and `auto` mean that the model is to tell.
+    pub fn language(&self, code: Option<&str>) -> Result<Language, UnknownLanguage> {
+        let code = match code {
+            None | Some("auto" | "") => return Ok(Language::Auto),
+            Some(code) => code,
+        };
+        let unknown = || UnknownLanguage::Code(code.to_owned());
+        // The C string that the look-up makes may hold no NUL; codes are letters anyway.
+        if !code.bytes().all(|byte| byte.is_ascii_lowercase()) {
+            return Err(unknown());
+        }
+        let number = whisper_rs::get_lang_id(code).ok_or_else(unknown)?;
+        if !self.is_multilingual() {
+            return if code == "en" || code == "english" {
+                Ok(Language::Auto)
+            } else {
+                Err(UnknownLanguage::EnglishOnly {
+                    model: self.name.clone(),
+                })
+            };
+        }
+        // Models before large-v3 know one language fewer than whisper.cpp's table.
+        if number as usize >= self.vocabulary.languages.len() {
+            return Err(unknown());
+        }
+        Ok(Language::Known(number))
+    }
+
+    /// The code of the language that was `asked` for or `detected`.
+    pub(super) fn language_code(&self, asked: Language, detected: Option<i32>) -> &'static str {
+        let number = match (asked, detected) {
+            (Language::Known(number), _) | (Language::Auto, Some(number)) => number,
+            (Language::Auto, None) if self.is_multilingual() => return "",
+            (Language::Auto, None) => return "en",
+        };
+        whisper_rs::get_lang_str(number).unwrap_or_default()
+    }
+
+    /// The end of the prompt as tokens.
+    pub(super) fn prompt_tokens(&self, prompt: Option<&Prompt>) -> Vec<i32> {
+        let Some(prompt) = prompt else {
+            return Vec::new();
+        };
+        let mut text = prompt.text.trim();
+        if text.len() > MOST_PROMPT_BYTES {
+            let start = text.ceil_char_boundary(text.len() - MOST_PROMPT_BYTES);
+            text = &text[start..];
+        }
+        // Whisper's words carry the space in front of them.
+        let text = format!(" {}", text.replace('\0', ""));
+        // A token has at least one byte, so that the buffer is always long enough: the wrapper
+        // does not survive one that is not.
+        let Ok(tokens) = self.context.tokenize(&text, text.len() + 1) else {
+            return Vec::new();
+        };
+        // Half the model's context is for the prompt and the token in front of it.
+        let limit = prompt
+            .most_tokens
+            .min(self.context.n_text_ctx() as usize / 2 - 1);
+        tokens[tokens.len().saturating_sub(limit)..].to_vec()
+    }
+}
+
+/// What a model's file is called, for people.
+fn model_name(path: &Path) -> String {
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    match wstream_wire::files::model_name(&file_name) {
+        Some(name) => name.to_owned(),
+        None => file_name.into_owned(),
+    }
+}

@@ -1,0 +1,195 @@
+//! Whether a decode is to be believed.
+//!
+//! Enters: the text of a decode with the model's own figures, and what the sound alone tells.
+//! Leaves: a verdict. Pure, so that thresholds can be tried on recorded figures.
+
+/// What a decode says of itself and of the sound.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// The words, normalised: lower case, letters and digits only.
+    pub words: Vec<String>,
+    /// Mean logarithm of the probability of the chosen tokens, the end included.
+    pub mean_logprob: f64,
+    /// The model's probability that nothing is spoken.
+    pub no_speech: f64,
+    /// Whether the decoder came to an end by itself.
+    pub ended: bool,
+    /// Seconds of sound that may be voice.
+    pub voiced_s: f64,
+    /// Seconds of sound.
+    pub seconds: f64,
+}
+
+/// What to do with a decode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Take it.
+    Good,
+    /// Try again; take it if nothing better comes.
+    Suspect,
+    /// Nothing was said: the text is an invention.
+    Nothing,
+}
+
+/// OpenAI's threshold for a decode worth repeating.
+const LOGPROB: f64 = -1.0;
+
+/// OpenAI's threshold for "no speech", counted only together with [`LOGPROB`].
+const NO_SPEECH: f64 = 0.6;
+
+/// Faster than anybody speaks: fast English has five words per second, auctioneers seven.
+const MOST_WORDS_PER_S: f64 = 7.0;
+
+/// Slower than anybody speaks, counted against sound that may be voice: an end that came too early.
+const LEAST_WORDS_PER_S: f64 = 0.5;
+
+/// Below this much voice the words are too few to count.
+const COUNT_FROM_S: f64 = 4.0;
+
+/// Judges a decode.
+pub fn judge(evidence: &Evidence) -> Verdict {
+    if evidence.words.is_empty() {
+        // Long voice without a word may be an end that came too early.
+        let suspicious = evidence.voiced_s > COUNT_FROM_S && evidence.no_speech < NO_SPEECH;
+        return if suspicious {
+            Verdict::Suspect
+        } else {
+            Verdict::Nothing
+        };
+    }
+    let unlikely = evidence.mean_logprob < LOGPROB;
+    if unlikely && evidence.no_speech > NO_SPEECH {
+        return Verdict::Nothing;
+    }
+    let words = evidence.words.len() as f64;
+    let too_fast = words > 4.0 && words > MOST_WORDS_PER_S * evidence.seconds;
+    let too_slow =
+        evidence.voiced_s > COUNT_FROM_S && words < LEAST_WORDS_PER_S * evidence.voiced_s;
+    if unlikely || !evidence.ended || too_fast || too_slow || loop_start(&evidence.words).is_some()
+    {
+        return Verdict::Suspect;
+    }
+    Verdict::Good
+}
+
+/// How often a group of one word, and of more words, must come in a row to be a loop. People do say
+/// "no no no" and "very, very"; nobody says the same four words three times.
+const LOOP: [usize; 8] = [6, 5, 4, 3, 3, 3, 3, 3];
+
+/// Where a loop's second round begins: the same one to eight words again and again.
+pub fn loop_start<T: PartialEq>(words: &[T]) -> Option<usize> {
+    (0..words.len()).find_map(|start| {
+        LOOP.iter().enumerate().find_map(|(index, &rounds)| {
+            let length = index + 1;
+            let group = words.get(start..start + length)?;
+            let all = words.get(start..start + length * rounds)?;
+            all.chunks(length)
+                .all(|chunk| chunk == group)
+                .then_some(start + length)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn good(text: &str) -> Evidence {
+        Evidence {
+            words: words(text),
+            mean_logprob: -0.3,
+            no_speech: 0.05,
+            ended: true,
+            voiced_s: 3.0,
+            seconds: 4.0,
+        }
+    }
+
+    #[test]
+    fn verdicts() {
+        let text = "the quick brown fox jumps over the lazy dog";
+        let cases = [
+            (good(text), Verdict::Good),
+            (good("yes"), Verdict::Good),
+            (good(""), Verdict::Nothing),
+            (
+                Evidence {
+                    no_speech: 0.9,
+                    ..good(text)
+                },
+                Verdict::Good,
+            ),
+            (
+                Evidence {
+                    mean_logprob: -1.2,
+                    ..good(text)
+                },
+                Verdict::Suspect,
+            ),
+            (
+                Evidence {
+                    mean_logprob: -1.2,
+                    no_speech: 0.9,
+                    ..good(text)
+                },
+                Verdict::Nothing,
+            ),
+            (
+                Evidence {
+                    ended: false,
+                    ..good(text)
+                },
+                Verdict::Suspect,
+            ),
+            (
+                Evidence {
+                    seconds: 1.0,
+                    ..good(text)
+                },
+                Verdict::Suspect,
+            ),
+            (
+                Evidence {
+                    voiced_s: 20.0,
+                    ..good(text)
+                },
+                Verdict::Suspect,
+            ),
+            (
+                Evidence {
+                    voiced_s: 9.0,
+                    ..good("")
+                },
+                Verdict::Suspect,
+            ),
+            (
+                good("we fail better fail better fail better fail better"),
+                Verdict::Suspect,
+            ),
+        ];
+        for (evidence, expected) in cases {
+            assert_eq!(judge(&evidence), expected, "{evidence:?}");
+        }
+    }
+
+    #[test]
+    fn loops() {
+        for (text, expected) in [
+            ("no no no no no", None),
+            ("no no no no no no", Some(1)),
+            ("a fail better fail better fail better fail better", Some(3)),
+            ("one two three four one two three four", None),
+            (
+                "one two three four one two three four one two three four",
+                Some(4),
+            ),
+            ("very very good", None),
+        ] {
+            assert_eq!(loop_start(&words(text)), expected, "{text}");
+        }
+    }
+}
