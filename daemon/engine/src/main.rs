@@ -82,7 +82,9 @@ struct Offline {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let wanted = std::env::var("WSTREAM_LOG").unwrap_or_default();
-    let filter = EnvFilter::try_new(&wanted).ok().filter(|_| !wanted.is_empty());
+    let filter = EnvFilter::try_new(&wanted)
+        .ok()
+        .filter(|_| !wanted.is_empty());
     let mut filter = filter.unwrap_or_else(|| EnvFilter::new("info"));
     // whisper.cpp calls it an error that the encoder is started apart: its log is for who asks.
     if !wanted.contains("whisper_rs") {
