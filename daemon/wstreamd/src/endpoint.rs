@@ -24,7 +24,8 @@ pub const FRAME_MS: u32 = 30;
 /// closure of a stop consonant (about 100 ms) does not end it, the gap between two key strokes does.
 const CANDIDATE_GAP: usize = 4;
 
-/// Frames with a pitch that make voice credible as speech: a short syllable has two or three.
+/// Frames with a pitch that make voice credible as speech: a short syllable has four and more. With
+/// two, three times as many bursts of typing pass as with four; neither loses a word of the corpus.
 const PITCHED: usize = 3;
 
 /// Frames of voice that are believed without a pitch, for those who whisper. Nothing is lost

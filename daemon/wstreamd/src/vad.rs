@@ -51,8 +51,9 @@ impl VadMode {
 /// frames of the quietest recording of speech in the test corpus are 18 dB above it.
 const FLOOR: f64 = 0.0005;
 
-/// How like itself sound must be a moment later to be sung by vocal cords, 1 being the same. The
-/// vowels of clear speech have 0.8 to 1, those in a noisy room still this; key strokes have not.
+/// How like itself sound must be a moment later to be sung by vocal cords, 1 being the same.
+/// At 0.5 half of all key strokes pass, at 0.8 single digits begin to be missed (with three
+/// frames of it, on the test corpus).
 const PERIODIC: f32 = 0.7;
 
 /// Lags in which vocal cords repeat themselves: 400 Hz (a child) to 70 Hz.
@@ -161,11 +162,8 @@ mod tests {
     fn noises_have_none() {
         let mut noise = noise();
         assert!(!has_pitch(&frame(|_| 10_000.0 * noise())));
-        // A click that rings at 2 kHz and dies away within a few milliseconds.
-        let click = |n: usize| {
-            let n = n as f64;
-            20_000.0 * (-n / 40.0).exp() * (TAU * 0.125 * n).sin()
-        };
+        // A click that dies away within a few milliseconds.
+        let click = |n: usize| 20_000.0 * (-(n as f64) / 100.0).exp() * noise();
         assert!(!has_pitch(&frame(click)));
         assert!(!has_pitch(&[0; FRAME]));
         assert!(!has_pitch(&[1_000; FRAME]));

@@ -54,6 +54,7 @@ const SCENARIOS: &[Scenario] = &[
         loses_killed,
         Some("pipewire"),
     ),
+    ("pulseaudio", "late", fails_late, None),
     ("pulseaudio", "none", finds_none, None),
 ];
 
@@ -155,7 +156,11 @@ struct Session {
 
 impl Session {
     fn open(host: Option<&str>, device: Option<&str>) -> Self {
-        let (to_transcriber, speech) = mpsc::channel(SPEECH_QUEUE);
+        Session::open_with_room(host, device, SPEECH_QUEUE)
+    }
+
+    fn open_with_room(host: Option<&str>, device: Option<&str>, room: usize) -> Self {
+        let (to_transcriber, speech) = mpsc::channel(room);
         let (to_daemon, events) = mpsc::channel(EVENT_QUEUE);
         let request = CaptureRequest {
             session: 1,
@@ -376,6 +381,38 @@ fn lost(session: Session) -> Vec<Vec<i16>> {
     println!("{fault}");
     assert_eq!(fault.kind, FaultKind::MicrophoneLost);
     heard
+}
+
+/// A transcriber that takes nothing: the utterance fails, aloud, and the next one is whole.
+fn fails_late(host: Option<&str>) {
+    let mut session = Session::open_with_room(host, None, 100);
+    session.opened();
+    let silence = vec![0; 8_000];
+    speak(&[silence.as_slice(), &voice(5.0, 110.0), &silence, &silence].concat());
+    assert!(matches!(
+        session.event(),
+        Event::Started { utterance: 1, .. }
+    ));
+    match session.event() {
+        Event::Failed {
+            utterance: 1,
+            fault,
+        } => assert_eq!(fault.kind, FaultKind::SoundLost),
+        other => panic!("unexpected {other:?}"),
+    }
+    let mut last = None;
+    while let Ok(speech) = session.speech.try_recv() {
+        last = Some(speech);
+    }
+    assert!(
+        matches!(last, Some(Speech::Abort { utterance: 1 })),
+        "{last:?}"
+    );
+    speak(&[voice(1.0, 170.0), silence.clone(), silence].concat());
+    assert_eq!(session.utterance(), 2);
+    session.capture.stop();
+    let (heard, fault) = session.ended();
+    assert_eq!((heard.len(), fault), (1, None));
 }
 
 /// No server at all, and no hardware that anybody could know of.

@@ -51,6 +51,9 @@ pub(super) fn run(
     let _ = to_daemon.blocking_send(last);
 }
 
+/// A source that delivers, and its name.
+type Opened = (Box<dyn Source>, String);
+
 /// Returns the event that ends the session.
 fn capture(
     request: CaptureRequest,
@@ -73,7 +76,7 @@ fn capture(
         to_transcriber,
         to_daemon,
     };
-    let opened: Result<Option<(Box<dyn Source>, String)>, Fault> = match request.source {
+    let opened: Result<Option<Opened>, Fault> = match request.source {
         SourceRequest::Microphone { host, device } => {
             OpenMicrophone::open(host.as_deref(), device.as_deref(), interrupt)
                 .map(|opened| opened.map(|(source, name)| (Box::new(source) as _, name)))

@@ -127,9 +127,11 @@ impl Session {
                     samples.push(Vec::new());
                     speech.push(format!("begin {}", begin.utterance));
                 }
-                Speech::Sound { samples: new, .. } => {
-                    samples.last_mut().unwrap().extend_from_slice(&new);
-                }
+                // The beginning may have been waited for by the test itself.
+                Speech::Sound { samples: new, .. } => match samples.last_mut() {
+                    Some(samples) => samples.extend_from_slice(&new),
+                    None => samples.push(new.to_vec()),
+                },
                 // How often a voice pauses is the detector's affair.
                 Speech::Pause { .. } | Speech::Resume { .. } => {}
                 Speech::End { utterance, .. } => speech.push(format!("end {utterance}")),
@@ -266,7 +268,7 @@ fn stop_ends_the_open_utterance_while_the_feed_waits_for_room() {
 
 #[test]
 fn stop_ends_the_open_utterance_while_the_feed_waits_for_sound() {
-    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (reader, mut writer) = io::pipe().unwrap();
     writer.write_all(&bytes(&voice(1.0))).unwrap();
     let mut session = start_session(reader.into(), RAW, false, SPEECH_QUEUE);
     wait_for_begin(&mut session);
@@ -322,7 +324,7 @@ fn a_paced_feed_takes_as_long_as_its_sound() {
 
 #[test]
 fn stopping_a_feed_that_has_given_nothing_yet_closes_it() {
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = io::pipe().unwrap();
     let session = start_session(reader.into(), RAW, false, SPEECH_QUEUE);
     session.capture.stop();
     let told = session.told();
@@ -333,7 +335,7 @@ fn stopping_a_feed_that_has_given_nothing_yet_closes_it() {
 
 #[test]
 fn levels_are_sent_only_while_watched() {
-    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (reader, mut writer) = io::pipe().unwrap();
     let mut session = start_session(reader.into(), RAW, false, SPEECH_QUEUE);
     writer.write_all(&bytes(&silence(0.3))).unwrap();
     assert!(matches!(

@@ -1,4 +1,5 @@
-//! Sound as a string, a character for each frame: `v` voice, `.` none, `q` voice that is quiet.
+//! Sound as a string, a character for each frame: `v` voice, `.` none, `q` voice that is quiet, `n`
+//! what may be voice but has no pitch.
 //! Events as a string: `B3` begins with frame 3, `s2` two frames of sound, `P5` a pause after five
 //! frames of the utterance, `R`, `E7` the end after seven.
 
@@ -31,7 +32,12 @@ fn run(settings: &EndpointSettings, sound: &str, rest: usize) -> Vec<Action> {
     let mut endpointer = Endpointer::new(settings);
     let mut actions = Vec::new();
     for (number, kind) in sound.chars().enumerate() {
-        endpointer.push(&frame(number, kind), kind != '.', &mut actions);
+        let heard = match kind {
+            '.' => Heard::Silence,
+            'n' => Heard::Sound,
+            _ => Heard::Pitch,
+        };
+        endpointer.push(&frame(number, kind), heard, &mut actions);
     }
     endpointer.finish(&vec![1; rest], &mut actions);
     assert!(!endpointer.is_open());
@@ -83,6 +89,18 @@ fn short_noises_are_no_utterance() {
 #[test]
 fn voice_with_a_gap_begins_with_its_first_frame() {
     check(".....vv..v..", "B2 s8 P8 s1 s1 E10");
+}
+
+#[test]
+fn noise_without_a_pitch_is_no_utterance() {
+    check("....nnnnnnnnnnnnnnnnnnnn....", "");
+    // Typing: a few frames, and again, and again.
+    check(&"nnnnvn......".repeat(10), "");
+    // Consonants before the vowel are its own.
+    check("....nnnnvvv", "B1 s10 E10");
+    // Who whispers is heard all the same, a second later.
+    let told = tell(&run(&settings(), &"n".repeat(40), 0));
+    assert!(told.starts_with("B0 s33 s1"), "{told}");
 }
 
 #[test]
@@ -174,13 +192,13 @@ fn forgetting_drops_what_was_held() {
     let mut endpointer = Endpointer::new(&settings());
     let mut actions = Vec::new();
     for number in 0..10 {
-        endpointer.push(&frame(number, 'v'), true, &mut actions);
+        endpointer.push(&frame(number, 'v'), Heard::Pitch, &mut actions);
     }
     assert!(endpointer.is_open());
     endpointer.forget();
     actions.clear();
     for number in 10..14 {
-        endpointer.push(&frame(number, 'v'), true, &mut actions);
+        endpointer.push(&frame(number, 'v'), Heard::Pitch, &mut actions);
     }
     assert_eq!(tell(&actions), "B10 s3 s1");
 }
@@ -198,7 +216,7 @@ fn defaults_are_within_their_ranges() {
 
 /// Speech-like sound: runs of voice and silence, some long enough to reach every bound.
 fn sounds() -> impl Strategy<Value = String> {
-    let kind = prop_oneof![4 => Just('v'), 4 => Just('.'), 1 => Just('q')];
+    let kind = prop_oneof![4 => Just('v'), 4 => Just('.'), 1 => Just('q'), 1 => Just('n')];
     let run = (kind, prop_oneof![4 => 1..20usize, 1 => 100..300usize]);
     prop::collection::vec(run, 0..20).prop_map(|runs| {
         runs.into_iter()
@@ -289,7 +307,7 @@ proptest! {
         prop_assert!(open.is_none(), "an utterance never ended");
     }
 
-    /// With no pre-roll and no minimum, every voiced frame is in an utterance.
+    /// With the least of onset and minimum, every frame of a syllable is in an utterance.
     #[test]
     fn no_voice_is_left_out(sound in sounds()) {
         let settings = EndpointSettings {
@@ -312,7 +330,9 @@ proptest! {
             }
         }
         for (number, kind) in sound.chars().enumerate() {
-            prop_assert!(inside[number] || kind == '.', "frame {number} of {sound}");
+            let around = &sound[number.saturating_sub(2)..sound.len().min(number + 3)];
+            let syllable = around.len() == 5 && around.chars().all(|kind| kind == 'v');
+            prop_assert!(inside[number] || !syllable, "frame {number} ({kind}) of {sound}");
         }
     }
 }

@@ -101,14 +101,16 @@ enum Decoder {
         /// What was read, from its beginning on; less than a frame between two reads.
         buffer: Vec<u8>,
     },
-    Flac {
-        reader: FlacReader<'static>,
-        decoder: Box<FlacDecoder>,
-        channels: u16,
-        /// Frames in all, if the header says.
-        announced: Option<u64>,
-        samples: Vec<f32>,
-    },
+    Flac(Box<Flac>),
+}
+
+struct Flac {
+    reader: FlacReader<'static>,
+    decoder: FlacDecoder,
+    channels: u16,
+    /// Frames in all, if the header says.
+    announced: Option<u64>,
+    samples: Vec<f32>,
 }
 
 impl fmt::Debug for Feed {
@@ -286,14 +288,14 @@ impl Decoder {
         let channels = parameters.channels.as_ref().ok_or_else(unusable)?.count() as u16;
         let decoder = FlacDecoder::try_new(parameters, &AudioDecoderOptions::default())
             .map_err(BadSound::FlacHeader)?;
-        let decoder = Decoder::Flac {
+        let flac = Flac {
             reader,
-            decoder: Box::new(decoder),
+            decoder,
             channels,
             announced,
             samples: Vec::new(),
         };
-        Ok((decoder, rate, channels))
+        Ok((Decoder::Flac(Box::new(flac)), rate, channels))
     }
 
     /// Decodes some more; `heard` is the number of frames before. `false`: the end.
@@ -346,47 +348,52 @@ impl Decoder {
                     return Ok(true);
                 }
             },
-            Decoder::Flac {
-                reader,
-                decoder,
-                channels,
-                announced,
-                samples,
-            } => {
-                let packet = match reader.next_packet() {
-                    Ok(Some(packet)) => packet,
-                    Ok(None) => return ended_early(*announced, heard, rate).map_or(Ok(false), Err),
-                    Err(FlacError::IoError(error))
-                        if error.kind() == io::ErrorKind::UnexpectedEof =>
-                    {
-                        return ended_early(*announced, heard, rate).map_or(Ok(false), Err);
-                    }
-                    Err(FlacError::IoError(cause)) => {
-                        return Err(BadSound::Broken { heard_s, cause });
-                    }
-                    Err(_) => return Err(BadSound::Damaged { heard_s }),
-                };
-                // The reader skips what it cannot make out; the time tells that it did.
-                if u64::try_from(packet.pts.get()) != Ok(heard) {
-                    return Err(BadSound::Damaged { heard_s });
-                }
-                let Ok(decoded) = decoder.decode(&packet) else {
-                    return Err(BadSound::Damaged { heard_s });
-                };
-                decoded.copy_to_vec_interleaved(samples);
-                let channels = usize::from(*channels);
-                if decoded.spec().channels().count() != channels {
-                    return Err(BadSound::Damaged { heard_s });
-                }
-                let share = 1.0 / channels as f32;
-                mono.extend(
-                    samples
-                        .chunks_exact(channels)
-                        .map(|frame| frame.iter().sum::<f32>() * share),
-                );
-                Ok(true)
-            }
+            Decoder::Flac(flac) => flac.decode(rate, heard, mono),
         }
+    }
+}
+
+impl Flac {
+    fn decode(&mut self, rate: u32, heard: u64, mono: &mut Vec<f32>) -> Result<bool, BadSound> {
+        let heard_s = heard as f64 / f64::from(rate);
+        let Flac {
+            reader,
+            decoder,
+            channels,
+            announced,
+            samples,
+        } = self;
+
+        let packet = match reader.next_packet() {
+            Ok(Some(packet)) => packet,
+            Ok(None) => return ended_early(*announced, heard, rate).map_or(Ok(false), Err),
+            Err(FlacError::IoError(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return ended_early(*announced, heard, rate).map_or(Ok(false), Err);
+            }
+            Err(FlacError::IoError(cause)) => {
+                return Err(BadSound::Broken { heard_s, cause });
+            }
+            Err(_) => return Err(BadSound::Damaged { heard_s }),
+        };
+        // The reader skips what it cannot make out; the time tells that it did.
+        if u64::try_from(packet.pts.get()) != Ok(heard) {
+            return Err(BadSound::Damaged { heard_s });
+        }
+        let Ok(decoded) = decoder.decode(&packet) else {
+            return Err(BadSound::Damaged { heard_s });
+        };
+        decoded.copy_to_vec_interleaved(samples);
+        let channels = usize::from(*channels);
+        if decoded.spec().channels().count() != channels {
+            return Err(BadSound::Damaged { heard_s });
+        }
+        let share = 1.0 / channels as f32;
+        mono.extend(
+            samples
+                .chunks_exact(channels)
+                .map(|frame| frame.iter().sum::<f32>() * share),
+        );
+        Ok(true)
     }
 }
 

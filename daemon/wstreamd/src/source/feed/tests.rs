@@ -1,4 +1,5 @@
 //! Real files through a real pipe or file, and what comes out as samples.
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
