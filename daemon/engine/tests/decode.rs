@@ -2,6 +2,12 @@
 //!
 //! Needs `tiny.en` among the installed models; without it each test says so and passes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "test code: a panic is the report, and a skipped test says so"
+)]
+
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
