@@ -33,8 +33,9 @@ pub fn join(text: &mut String, next: &str) {
         text.push_str(next);
         return;
     };
-    if !last.is_whitespace() && !first.is_whitespace() && !(is_unspaced(last) && is_unspaced(first))
-    {
+    let is_spaced = last.is_whitespace() || first.is_whitespace();
+    let needs_none = is_unspaced(last) && is_unspaced(first);
+    if !is_spaced && !needs_none {
         text.push(' ');
     }
     text.push_str(next);
@@ -46,6 +47,24 @@ fn is_unspaced(c: char) -> bool {
     matches!(u32::from(c),
         0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF | 0x3000..=0x30FF | 0x3400..=0x9FFF
         | 0xF900..=0xFAFF | 0xFF00..=0xFF65 | 0x20000..=0x3FFFF)
+}
+
+/// At most `most` bytes of the beginning of `text`, in whole characters.
+pub fn first_bytes(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// At most `most` bytes of the end of `text`, in whole characters.
+pub fn last_bytes(text: &str, most: usize) -> &str {
+    let mut start = text.len().saturating_sub(most);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
 }
 
 /// Most words that an overlap is looked for in; five as whisper_streaming does.
@@ -99,6 +118,21 @@ mod tests {
         ] {
             assert_eq!(without_overlap(text, next), expected);
         }
+    }
+
+    #[test]
+    fn bytes_are_cut_between_characters() {
+        for most in 0..8 {
+            let (first, last) = (first_bytes("aéb", most), last_bytes("aéb", most));
+            assert!(first.len() <= most && "aéb".starts_with(first));
+            assert!(last.len() <= most && "aéb".ends_with(last));
+        }
+        assert_eq!((first_bytes("aéb", 2), last_bytes("aéb", 2)), ("a", "b"));
+        assert_eq!((first_bytes("aéb", 3), last_bytes("aéb", 3)), ("aé", "éb"));
+        assert_eq!(
+            (first_bytes("aéb", 9), last_bytes("aéb", 9)),
+            ("aéb", "aéb")
+        );
     }
 
     #[test]

@@ -5,6 +5,12 @@
 //! is made here: what the model hears in it does not matter, that the answers follow the rules does.
 //! Real speech is used where the corpus is.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "test code: a panic is the report, and a skipped test says so"
+)]
+
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;

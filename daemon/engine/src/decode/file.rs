@@ -127,8 +127,8 @@ fn read_header(input: &mut Input<impl Read + Seek>) -> Result<Header, FileError>
     let n_mels = next("n_mels", 80..=128)?;
     let ftype = next("ftype", 0..=9999)? as u32;
     if n_audio_state != n_text_state
-        || n_audio_state % n_audio_head != 0
-        || n_text_state % n_text_head != 0
+        || !n_audio_state.is_multiple_of(n_audio_head)
+        || !n_text_state.is_multiple_of(n_text_head)
     {
         return Err(FileError::Damaged("widths do not fit".to_owned()));
     }
@@ -223,7 +223,7 @@ impl Tensor {
             .into_iter()
             .find(|&(number, ..)| number == self.type_number)
             .expect("the table of file types names only types of this table");
-        if self.shape[0] % values != 0 {
+        if !self.shape[0].is_multiple_of(values) {
             return Err(FileError::Damaged("a row of part of a block".to_owned()));
         }
         Ok(self.shape.iter().product::<u64>() / values * bytes)

@@ -43,8 +43,6 @@ pub(super) struct Task<'a> {
     pub(super) most_tokens: usize,
     /// Seconds of sound: a stretch that ends there is the last one.
     pub(super) seconds: f64,
-    /// Up to here something is spoken: an end before it is not believed.
-    pub(super) voice_until: f64,
 }
 
 /// What the decoder wrote.
@@ -153,16 +151,7 @@ impl Decoder {
             check(run)?;
             scores.clear();
             scores.extend_from_slice(self.state.get_logits()?);
-            let mut token = rules::choose(&mut scores, &written.tokens, vocabulary, task.first);
-            if token.id == vocabulary.end_of_text
-                && let Some(end) = written.closed_at(vocabulary)
-                && end < task.voice_until
-            {
-                // OpenAI's program looks at the rest in a window of its own; here the encoder has
-                // heard it already.
-                scores.copy_from_slice(self.state.get_logits()?);
-                token = rules::reopen(&mut scores, end, vocabulary);
-            }
+            let token = rules::choose(&mut scores, &written.tokens, vocabulary, task.first);
             written.logprob += f64::from(token.logprob);
             if token.id == vocabulary.end_of_text {
                 written.ended = true;
@@ -174,7 +163,9 @@ impl Decoder {
                 written.ended = true;
                 break;
             }
-            if written.tokens.len() % LOOP_CHECK_TOKENS == 0 && written.is_looping(vocabulary) {
+            if written.tokens.len().is_multiple_of(LOOP_CHECK_TOKENS)
+                && written.is_looping(vocabulary)
+            {
                 written.looped = true;
                 break;
             }

@@ -161,7 +161,43 @@ impl Decoder {
                 best = best.better_of(self.attempt(request, &[], run)?);
             }
         }
-        Ok(best.into_decoded(&self.model))
+        let unfinished = best.unfinished;
+        let mut decoded = best.into_decoded(&self.model);
+        if let Some(end) = unfinished.filter(|_| request.effort == Effort::Careful) {
+            self.decode_rest(&mut decoded, request, end, run)?;
+        }
+        Ok(decoded)
+    }
+
+    /// Decodes what follows the second `end`, where the text stopped although the voice did not.
+    fn decode_rest(
+        &mut self,
+        decoded: &mut Decoded,
+        request: &Request,
+        end: f64,
+        run: Run<'_>,
+    ) -> Result<(), DecodeError> {
+        let done = ((end * f64::from(SAMPLE_RATE)) as usize).min(request.samples.len());
+        let mut samples = request.samples[done..].to_vec();
+        samples.resize(samples.len().max(LEAST_SAMPLES), 0.0);
+        self.listen(&samples, sound::audio_context(samples.len()), run)?;
+        let rest = Request {
+            samples: request.samples[done..].to_vec(),
+            language: request.language,
+            ..Request::default()
+        };
+        let attempt = self.attempt(&rest, &[], run)?;
+        if attempt.verdict != Verdict::Good {
+            return Ok(());
+        }
+        decoded
+            .stretches
+            .extend(attempt.stretches.into_iter().map(|stretch| Stretch {
+                start: stretch.start + end,
+                end: stretch.end + end,
+                ..stretch
+            }));
+        Ok(())
     }
 
     /// Decodes what was listened to last, and judges it.
@@ -181,7 +217,6 @@ impl Decoder {
                 first: FirstTimestamp::from_seconds(context_s),
                 most_tokens: most_tokens(seconds, request.effort),
                 seconds,
-                voice_until: context_s + sound::voice_until(own_sound),
             },
             run,
         )?;
@@ -204,6 +239,8 @@ struct Attempt {
     stretches: Vec<Stretch>,
     looped: bool,
     repeats: bool,
+    /// Where the text stops although the voice goes on.
+    unfinished: Option<f64>,
     verdict: Verdict,
 }
 
@@ -217,11 +254,16 @@ impl Attempt {
             .collect();
         let looped = written.looped || quality::loop_start(&words).is_some();
         let repeats = quality::repeats(&words);
+        let context_s = seconds - own_sound.len() as f64 / f64::from(SAMPLE_RATE);
+        let unfinished = stretches
+            .last()
+            .map(|stretch| stretch.end)
+            .filter(|&end| end < context_s + sound::voice_until(own_sound));
         let evidence = Evidence {
             words,
             mean_logprob: written.mean_logprob(),
             no_speech: written.no_speech,
-            ended: written.ended,
+            ended: written.ended && unfinished.is_none(),
             voiced_s: sound::voiced_seconds(own_sound),
             seconds: own_sound.len() as f64 / f64::from(SAMPLE_RATE),
         };
@@ -231,6 +273,7 @@ impl Attempt {
             words = evidence.words.len(),
             mean_logprob = evidence.mean_logprob,
             no_speech = evidence.no_speech,
+            unfinished,
             voiced_s = evidence.voiced_s,
             seconds,
             "decoded"
@@ -240,6 +283,7 @@ impl Attempt {
             stretches,
             looped,
             repeats,
+            unfinished,
             verdict,
         }
     }

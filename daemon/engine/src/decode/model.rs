@@ -173,8 +173,7 @@ impl Model {
         };
         let mut text = prompt.text.trim();
         if text.len() > MOST_PROMPT_BYTES {
-            let start = text.ceil_char_boundary(text.len() - MOST_PROMPT_BYTES);
-            text = &text[start..];
+            text = crate::text::last_bytes(text, MOST_PROMPT_BYTES);
         }
         // Whisper's words carry the space in front of them.
         let text = format!(" {}", text.replace('\0', ""));

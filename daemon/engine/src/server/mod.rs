@@ -165,7 +165,17 @@ pub async fn stdio(settings: Settings, stop: watch::Receiver<bool>) -> Result<()
     };
     let served = Served::new(model, &settings);
     let served_to_end = served.clone();
-    connection::serve_after(accepted, early, served, 1, stop).await;
+    let mut deadline = stop.clone();
+    tokio::select! {
+        () = connection::serve_after(accepted, early, served, 1, stop) => {}
+        () = async {
+            // An error means that nobody can ask any more; then the client decides.
+            if deadline.wait_for(|&stop| stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(LAST_FINALS).await;
+        } => tracing::warn!("finals were still owed when the time to end was over"),
+    }
     served_to_end.end().await;
     Ok(())
 }

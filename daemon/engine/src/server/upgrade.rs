@@ -2,7 +2,6 @@
 //!
 //! Enters: a stream. Leaves: a WebSocket with the strategy and version that were asked for.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -92,11 +91,9 @@ pub(super) async fn close<S>(socket: &mut WebSocketStream<S>, code: CloseCode, r
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let end = reason.floor_char_boundary(MOST_REASON_BYTES);
-    let reason = Cow::Borrowed(&reason[..end]);
     let frame = CloseFrame {
         code,
-        reason: reason.as_ref().into(),
+        reason: crate::text::first_bytes(reason, MOST_REASON_BYTES).into(),
     };
     let closing = async {
         socket.send(Message::Close(Some(frame))).await?;
