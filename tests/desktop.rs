@@ -75,7 +75,9 @@ impl Desktop {
                 services.display()
             ),
         )?;
-        let mut bus = Command::new("dbus-daemon")
+        // What the bus starts inherits its environment, so it gets the session's.
+        let mut bus = session(Command::new("dbus-daemon"), dir.path(), models_dir)
+            .env("DBUS_SESSION_BUS_ADDRESS", bus_address(dir.path()))
             .arg("--nofork")
             .arg("--print-address")
             .arg(format!("--config-file={}", config.display()))
@@ -132,24 +134,8 @@ impl Desktop {
     /// A command in this session: its environment and nothing else of the caller's, except what
     /// a test machine needs (`PATH`, and where its sound is).
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new(program);
-        let home = self.path().join("home");
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &home)
-            .env("XDG_CONFIG_HOME", home.join(".config"))
-            .env("XDG_DATA_HOME", home.join(".local/share"))
-            .env("XDG_STATE_HOME", home.join(".local/state"))
-            .env("XDG_RUNTIME_DIR", self.path().join("run"))
-            .env("DBUS_SESSION_BUS_ADDRESS", &self.bus_address)
-            .env("WSTREAM_MODELS_DIR", &self.models_dir)
-            .kill_on_drop(true);
-        for kept in ["WSTREAM_LOG", "RUST_BACKTRACE"] {
-            if let Some(value) = std::env::var_os(kept) {
-                command.env(kept, value);
-            }
-        }
+        let mut command = session(Command::new(program), self.path(), &self.models_dir);
+        command.env("DBUS_SESSION_BUS_ADDRESS", &self.bus_address);
         command
     }
 
@@ -197,6 +183,32 @@ impl Desktop {
             .output();
         Ok(tokio::time::timeout(Duration::from_secs(300), run).await??)
     }
+}
+
+fn bus_address(dir: &Path) -> String {
+    format!("unix:path={}", dir.join("run/bus").display())
+}
+
+/// The environment of a session in `dir`, and nothing else of the caller's but `PATH`.
+fn session(mut command: Command, dir: &Path, models_dir: &Path) -> Command {
+    let home = dir.join("home");
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", &home)
+        .env("XDG_CONFIG_HOME", home.join(".config"))
+        .env("XDG_DATA_HOME", home.join(".local/share"))
+        .env("XDG_STATE_HOME", home.join(".local/state"))
+        .env("XDG_RUNTIME_DIR", dir.join("run"))
+        .env("WSTREAM_MODELS_DIR", models_dir)
+        .env("WSTREAM_LOG", "warn")
+        .kill_on_drop(true);
+    for kept in ["WSTREAM_LOG", "RUST_BACKTRACE"] {
+        if let Some(value) = std::env::var_os(kept) {
+            command.env(kept, value);
+        }
+    }
+    command
 }
 
 impl Running {

@@ -36,8 +36,7 @@ async fn undisturbed(
 ) -> Result<String> {
     let session = feed(desktop, daemon, TEXT, true).await?;
     let text = said(&follower.session(session).await?);
-    let errors = sound::word_errors(TEXT, &text);
-    ensure!(errors <= 6, "{errors} errors without any fault: {text}");
+    ensure!(sound::understood(TEXT, &text), "without any fault: {text}");
     Ok(text)
 }
 

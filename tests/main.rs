@@ -3,4 +3,5 @@
 mod contract;
 mod errors;
 mod faults;
+mod microphone;
 mod v1;

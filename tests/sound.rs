@@ -65,6 +65,12 @@ pub fn word_errors(said: &str, heard: &str) -> usize {
     row[heard.len()]
 }
 
+/// Whether `heard` is what was `said`, as far as a small model understands a synthesiser: at least
+/// half of the words. Accuracy is measured with real speech, by `wer.py`.
+pub fn understood(said: &str, heard: &str) -> bool {
+    word_errors(said, heard) * 2 <= words(said).len()
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

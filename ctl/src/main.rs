@@ -10,6 +10,7 @@ mod commands;
 mod event;
 mod failure;
 mod interrupt;
+mod json;
 mod output;
 mod program;
 mod session;

@@ -3,8 +3,8 @@
 
 use std::io::{self, Write as _};
 
-use crate::event::Object;
 use crate::failure::Failure;
+use crate::json::Object;
 use crate::text::clean;
 
 /// Writes `text` to standard output as it is, and flushes it.

@@ -6,9 +6,10 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::bus::{Bus, Events};
-use crate::event::{Event, Object};
+use crate::event::Event;
 use crate::failure::Failure;
 use crate::interrupt::Interrupts;
+use crate::json::Object;
 use crate::output;
 
 /// Print every signal of the daemon as it comes

@@ -3,9 +3,10 @@
 use clap::Args;
 
 use crate::bus::{Bus, Events, read};
-use crate::event::{Event, Object};
+use crate::event::Event;
 use crate::failure::Failure;
 use crate::interrupt::Interrupts;
+use crate::json::Object;
 use crate::output;
 
 /// The state in our own words while there is no daemon.

@@ -81,9 +81,15 @@ struct Offline {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // whisper.cpp calls it an error that the encoder is started apart; its log is for debugging.
-    let default = "info,whisper_rs=off";
-    let filter = EnvFilter::try_from_env("WSTREAM_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let wanted = std::env::var("WSTREAM_LOG").unwrap_or_default();
+    let filter = EnvFilter::try_new(&wanted)
+        .ok()
+        .filter(|_| !wanted.is_empty());
+    let mut filter = filter.unwrap_or_else(|| EnvFilter::new("info"));
+    // whisper.cpp calls it an error that the encoder is started apart: its log is for who asks.
+    if !wanted.contains("whisper_rs") {
+        filter = filter.add_directive("whisper_rs=off".parse().expect("a valid directive"));
+    }
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

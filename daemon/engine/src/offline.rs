@@ -185,5 +185,6 @@ fn report(settings: &Settings, file: &Path, error: SoundFileError) -> String {
 }
 
 fn to_json(line: &impl Serialize) -> String {
-    serde_json::to_string(line).expect("a line has string keys; its path is the user's own argument")
+    serde_json::to_string(line)
+        .expect("a line has string keys; its path is the user's own argument")
 }

@@ -104,7 +104,10 @@ mod tests {
     #[test]
     fn words_are_compared_without_case_and_punctuation() {
         let text = "It's  \"Fine\", – yes. ";
-        let words: Vec<_> = words(text).into_iter().map(|(word, end)| (word, &text[..end])).collect();
+        let words: Vec<_> = words(text)
+            .into_iter()
+            .map(|(word, end)| (word, &text[..end]))
+            .collect();
         assert_eq!(
             words,
             [

@@ -147,7 +147,10 @@ fn finals_come_in_order_and_each_sees_the_one_before() {
         stage.text(&frame(0.4));
         stage.text(&v1::encode_vad_end());
         let third = stage.take_job();
-        assert_eq!(third.request.context_samples, if context > 0 { 16_000 } else { 0 });
+        assert_eq!(
+            third.request.context_samples,
+            if context > 0 { 16_000 } else { 0 }
+        );
     }
 }
 

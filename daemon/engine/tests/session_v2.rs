@@ -36,7 +36,10 @@ fn send(stage: &mut Stage<V2>, message: Value) {
 }
 
 fn begin(stage: &mut Stage<V2>, utterance: u64) {
-    send(stage, json!({"type": "begin", "utterance": utterance, "strategy": "hybrid"}));
+    send(
+        stage,
+        json!({"type": "begin", "utterance": utterance, "strategy": "hybrid"}),
+    );
 }
 
 fn end(stage: &mut Stage<V2>, utterance: u64) {
@@ -52,7 +55,10 @@ fn codes(sent: &[Value]) -> Vec<(&str, Option<u64>)> {
     sent.iter()
         .map(|message| {
             assert_eq!(message["type"], "error", "{message}");
-            (message["code"].as_str().unwrap(), message["utterance"].as_u64())
+            (
+                message["code"].as_str().unwrap(),
+                message["utterance"].as_u64(),
+            )
         })
         .collect()
 }
@@ -116,7 +122,10 @@ fn utterances_may_queue_and_finals_keep_their_order() {
         end(&mut stage, utterance);
     }
     let first = stage.take_job();
-    assert_eq!((first.request.context_samples, &first.request.prompt), (0, &None));
+    assert_eq!(
+        (first.request.context_samples, &first.request.prompt),
+        (0, &None)
+    );
     stage.finish(&first, said(" one", 0.0, 1.0));
     let second = stage.take_job();
     assert_eq!(second.request.context_samples, 16_000);
@@ -126,10 +135,17 @@ fn utterances_may_queue_and_finals_keep_their_order() {
     let third = stage.take_job();
     stage.finish(&third, said(" three", 1.0, 2.0));
     let sent = stage.take_sent();
-    let order: Vec<_> = sent.iter().map(|m| (m["utterance"].as_u64(), &m["text"])).collect();
+    let order: Vec<_> = sent
+        .iter()
+        .map(|m| (m["utterance"].as_u64(), &m["text"]))
+        .collect();
     assert_eq!(
         order,
-        [(Some(1), &json!("one")), (Some(2), &json!("two")), (Some(3), &json!("three"))]
+        [
+            (Some(1), &json!("one")),
+            (Some(2), &json!("two")),
+            (Some(3), &json!("three"))
+        ]
     );
 }
 
@@ -217,7 +233,10 @@ fn a_pause_has_the_final_decoded_ahead() {
     begin(&mut stage, 1);
     sound(&mut stage, 900, 5000);
     sound(&mut stage, 30, 0);
-    send(&mut stage, json!({"type": "pause", "utterance": 1, "sample": 14_400}));
+    send(
+        &mut stage,
+        json!({"type": "pause", "utterance": 1, "sample": 14_400}),
+    );
     assert!(stage.take_jobs().is_empty(), "the tail has not come");
     sound(&mut stage, 90, 0);
     let ahead = stage.take_job();
@@ -229,7 +248,10 @@ fn a_pause_has_the_final_decoded_ahead() {
     end(&mut stage, 1);
     assert!(stage.take_jobs().is_empty(), "nothing is decoded twice");
     let sent = stage.take_sent();
-    assert_eq!((&sent[0]["text"], &sent[0]["sample"]), (&json!("yes"), &json!(19_200)));
+    assert_eq!(
+        (&sent[0]["text"], &sent[0]["sample"]),
+        (&json!("yes"), &json!(19_200))
+    );
 }
 
 #[test]
@@ -237,7 +259,10 @@ fn an_end_while_it_is_decoded_ahead_makes_it_a_final() {
     let mut stage = stage();
     begin(&mut stage, 1);
     sound(&mut stage, 900, 5000);
-    send(&mut stage, json!({"type": "pause", "utterance": 1, "sample": 14_400}));
+    send(
+        &mut stage,
+        json!({"type": "pause", "utterance": 1, "sample": 14_400}),
+    );
     sound(&mut stage, 300, 0);
     let ahead = stage.take_job();
     end(&mut stage, 1);
@@ -252,7 +277,10 @@ fn speech_that_goes_on_makes_the_guess_worthless() {
     let mut stage = stage();
     begin(&mut stage, 1);
     sound(&mut stage, 900, 5000);
-    send(&mut stage, json!({"type": "pause", "utterance": 1, "sample": 14_400}));
+    send(
+        &mut stage,
+        json!({"type": "pause", "utterance": 1, "sample": 14_400}),
+    );
     sound(&mut stage, 150, 0);
     let ahead = stage.take_job();
     send(&mut stage, json!({"type": "resume", "utterance": 1}));
@@ -271,7 +299,10 @@ fn a_word_behind_the_pause_is_not_cut_off() {
     let mut stage = stage();
     begin(&mut stage, 1);
     sound(&mut stage, 900, 5000);
-    send(&mut stage, json!({"type": "pause", "utterance": 1, "sample": 14_400}));
+    send(
+        &mut stage,
+        json!({"type": "pause", "utterance": 1, "sample": 14_400}),
+    );
     sound(&mut stage, 150, 0);
     let ahead = stage.take_job();
     stage.finish(&ahead, said(" yes", 0.0, 0.9));
@@ -311,7 +342,11 @@ fn mistakes_are_told_with_a_code_and_the_session_goes_on() {
     let mut stage = stage();
     sound(&mut stage, 30, 1);
     sound(&mut stage, 30, 1);
-    assert_eq!(codes(&stage.take_sent()), [("protocol", None)], "once, not for each frame");
+    assert_eq!(
+        codes(&stage.take_sent()),
+        [("protocol", None)],
+        "once, not for each frame"
+    );
     stage.text("{");
     stage.binary(&[1, 2, 3]);
     stage.text(r#"{"type":"wave"}"#);
@@ -328,7 +363,10 @@ fn mistakes_are_told_with_a_code_and_the_session_goes_on() {
     let last = stage.take_job();
     stage.finish(&last, said("", 0.0, 0.0));
     let sent = stage.take_sent();
-    assert_eq!((&sent[0]["utterance"], &sent[0]["text"]), (&json!(6), &json!("")));
+    assert_eq!(
+        (&sent[0]["utterance"], &sent[0]["text"]),
+        (&json!(6), &json!(""))
+    );
 }
 
 #[test]
@@ -379,7 +417,10 @@ fn more_unanswered_sound_than_the_window_is_refused() {
         stage.finish(&job, said("", 0.0, 0.0));
     }
     let sent = stage.take_sent();
-    assert_eq!(sent[0]["type"], "final", "an utterance may always be finished");
+    assert_eq!(
+        sent[0]["type"], "final",
+        "an utterance may always be finished"
+    );
     assert_eq!(codes(&sent[1..]), [("limit", Some(2))]);
 }
 

@@ -9,9 +9,32 @@ use wstream_wire::{DecodeError, Segment, Strategy as Way, path, v1, v2};
 /// JSON of any shape, with the names that the protocol uses among its keys and values.
 fn any_json() -> impl Strategy<Value = Value> {
     let names = prop::sample::select(vec![
-        "type", "audio_frame", "vad_end", "audio", "sample_rate", "partial", "final", "error",
-        "begin", "pause", "resume", "end", "cancel", "ping", "pong", "ready", "utterance", "text",
-        "segments", "strategy", "committed", "sample", "id", "code", "message", "prompt",
+        "type",
+        "audio_frame",
+        "vad_end",
+        "audio",
+        "sample_rate",
+        "partial",
+        "final",
+        "error",
+        "begin",
+        "pause",
+        "resume",
+        "end",
+        "cancel",
+        "ping",
+        "pong",
+        "ready",
+        "utterance",
+        "text",
+        "segments",
+        "strategy",
+        "committed",
+        "sample",
+        "id",
+        "code",
+        "message",
+        "prompt",
     ]);
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -28,8 +51,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         ];
         prop_oneof![
             vec(inner.clone(), 0..5).prop_map(Value::from),
-            vec((key, inner), 0..6)
-                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            vec((key, inner), 0..6).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
         ]
     })
 }
@@ -58,8 +80,7 @@ fn segments() -> impl Strategy<Value = Vec<Segment>> {
 }
 
 fn v2_client() -> impl Strategy<Value = v2::ClientMessage> {
-    let committed =
-        (".*", any::<u64>()).prop_map(|(text, sample)| Committed { text, sample });
+    let committed = (".*", any::<u64>()).prop_map(|(text, sample)| Committed { text, sample });
     let begin = (
         any::<u64>(),
         way(),
@@ -114,26 +135,36 @@ fn v2_server() -> impl Strategy<Value = v2::ServerMessage> {
             }
         },
     );
-    let last = (any::<u64>(), ".*", segments(), ".*", any::<u64>(), seconds(), seconds()).prop_map(
-        |(utterance, text, segments, language, sample, processing_time_ms, confidence)| {
-            v2::ServerMessage::Final(Final {
+    let last = (
+        any::<u64>(),
+        ".*",
+        segments(),
+        ".*",
+        any::<u64>(),
+        seconds(),
+        seconds(),
+    )
+        .prop_map(
+            |(utterance, text, segments, language, sample, processing_time_ms, confidence)| {
+                v2::ServerMessage::Final(Final {
+                    utterance,
+                    text,
+                    segments,
+                    language,
+                    sample,
+                    processing_time_ms,
+                    confidence,
+                })
+            },
+        );
+    let error =
+        (".*", ".*", prop::option::of(any::<u64>())).prop_map(|(code, message, utterance)| {
+            v2::ServerMessage::Error {
+                code,
+                message,
                 utterance,
-                text,
-                segments,
-                language,
-                sample,
-                processing_time_ms,
-                confidence,
-            })
-        },
-    );
-    let error = (".*", ".*", prop::option::of(any::<u64>())).prop_map(
-        |(code, message, utterance)| v2::ServerMessage::Error {
-            code,
-            message,
-            utterance,
-        },
-    );
+            }
+        });
     prop_oneof![
         ready,
         partial,
@@ -255,7 +286,15 @@ fn unknown_types_are_told_from_malformed_messages() {
         assert!(unknown(v2::decode_client(text).unwrap_err()));
         assert!(unknown(v2::decode_server(text).unwrap_err()));
     }
-    for text in ["", "{", "[]", "7", r#"{"type":7}"#, r#"{"type":"audio_frame"}"#, r#"{"type":"begin"}"#] {
+    for text in [
+        "",
+        "{",
+        "[]",
+        "7",
+        r#"{"type":7}"#,
+        r#"{"type":"audio_frame"}"#,
+        r#"{"type":"begin"}"#,
+    ] {
         let malformed = |error: DecodeError| matches!(error, DecodeError::Json(_));
         if !text.contains("begin") {
             assert!(malformed(v1::decode_client(text).unwrap_err()), "{text}");

@@ -4,7 +4,7 @@
 //!
 //! MANIFEST is a table (tab-separated, with a heading) of path, seconds, speaker, language,
 //! reference; an empty reference means that nothing is said. KEY is a field of the settings, or
-//! `cut=FOLDER` to write the utterances there as raw 16 kHz s16le, one file each, or `all=1` to
+//! `cut=FOLDER` to write the utterances there as WAV, one file each, or `all=1` to
 //! print a line for each file. Every file goes through `Feed`, as a client's would.
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
@@ -87,9 +87,8 @@ fn main() -> anyhow::Result<()> {
             if let Some(cut) = &cut {
                 let name = path.replace('/', "_").replace(".flac", "");
                 fs::create_dir_all(cut)?;
-                let mut file = File::create(cut.join(format!("{name}.{number:03}.raw")))?;
-                let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
-                file.write_all(&bytes)?;
+                let mut file = File::create(cut.join(format!("{name}.{number:03}.wav")))?;
+                file.write_all(&wav(samples))?;
             }
         }
         let levels: Vec<f64> = whole.chunks(480).map(rms).collect();
@@ -133,6 +132,17 @@ fn main() -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+fn wav(samples: &[i16]) -> Vec<u8> {
+    let length = 2 * samples.len() as u32;
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + length).to_le_bytes());
+    // 16 bytes of format: PCM, mono, 16 000 a second, 32 000 bytes a second, 2 a frame, 16 bits.
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data");
+    wav.extend(length.to_le_bytes());
+    wav.extend(samples.iter().flat_map(|s| s.to_le_bytes()));
+    wav
 }
 
 struct Heard {

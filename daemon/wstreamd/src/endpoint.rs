@@ -1,4 +1,4 @@
-//! Where utterances begin and end: voiced and unvoiced frames in, starts and ends out. No sound
+//! Where utterances begin and end: frames with and without voice in, starts and ends out. No sound
 //! device, no clock, no thread.
 //!
 //! Frames are of [`FRAME`] samples. Every sample belongs to at most one utterance, and an utterance
@@ -8,6 +8,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde::Deserialize;
+
+use crate::vad::Heard;
 
 /// Samples per second of everything behind the sources.
 pub const RATE: u32 = 16_000;
@@ -21,6 +23,13 @@ pub const FRAME_MS: u32 = 30;
 /// Frames without voice after which a beginning that was not confirmed is taken for noise: the
 /// closure of a stop consonant (about 100 ms) does not end it, the gap between two key strokes does.
 const CANDIDATE_GAP: usize = 4;
+
+/// Frames with a pitch that make voice credible as speech: a short syllable has two or three.
+const PITCHED: usize = 3;
+
+/// Frames of voice that are believed without a pitch, for those who whisper. Nothing is lost
+/// meanwhile, the utterance is only announced later.
+const WHISPERED: usize = 33;
 
 /// Where in an utterance (1 is the longest allowed) patience with silence shrinks, and to how many
 /// frames of it. At the default bound of 28 s: from 15 s on 150 ms suffice (a pause at a comma),
@@ -137,6 +146,8 @@ enum State {
         voiced: usize,
         /// Voiced frames in a row, newest last.
         run: usize,
+        /// Frames with a pitch in all.
+        pitched: usize,
         /// Whether `run` once was long enough.
         confirmed: bool,
         /// Frames without voice in a row.
@@ -181,12 +192,14 @@ impl Endpointer {
     }
 
     /// Takes the next frame; appends what follows from it to `actions`.
-    pub fn push(&mut self, frame: &[i16; FRAME], voiced: bool, actions: &mut Vec<Action>) {
+    pub fn push(&mut self, frame: &[i16; FRAME], heard: Heard, actions: &mut Vec<Action>) {
         self.position += FRAME as u64;
         match self.state {
-            State::Quiet => self.push_quiet(frame, voiced, actions),
-            State::Candidate { .. } => self.push_candidate(frame, voiced, actions),
-            State::Open { .. } if voiced => self.push_voice(frame, actions),
+            State::Quiet => self.push_quiet(frame, heard, actions),
+            State::Candidate { .. } => self.push_candidate(frame, heard, actions),
+            State::Open { .. } if heard != Heard::Silence => {
+                self.push_voice(frame, heard, actions);
+            }
             State::Open { .. } => self.push_silence(frame, actions),
         }
     }
@@ -195,11 +208,14 @@ impl Endpointer {
     /// and begins one if there was voice enough that only the sound's end kept it from beginning.
     pub fn finish(&mut self, rest: &[i16], actions: &mut Vec<Action>) {
         if let State::Candidate {
-            confirmed, voiced, ..
+            confirmed,
+            voiced,
+            pitched,
+            ..
         } = self.state
         {
-            // Cut off by the end: what was heard is judged by the weaker of the two measures.
-            if confirmed || voiced >= self.min_speech {
+            // Cut off by the end: what was heard is judged less strictly.
+            if pitched > 0 && (confirmed || voiced >= self.min_speech) {
                 self.begin(actions);
             }
         }
@@ -225,8 +241,8 @@ impl Endpointer {
         self.continuing = 0;
     }
 
-    fn push_quiet(&mut self, frame: &[i16; FRAME], voiced: bool, actions: &mut Vec<Action>) {
-        if !voiced {
+    fn push_quiet(&mut self, frame: &[i16; FRAME], heard: Heard, actions: &mut Vec<Action>) {
+        if heard == Heard::Silence {
             self.continuing = self.continuing.saturating_sub(1);
             self.held.extend_from_slice(frame);
             self.trim_held();
@@ -237,30 +253,34 @@ impl Endpointer {
             self.state = State::Candidate {
                 voiced: 0,
                 run: 0,
+                pitched: 0,
                 confirmed: false,
                 silent: 0,
             };
-            self.push_candidate(frame, voiced, actions);
+            self.push_candidate(frame, heard, actions);
         }
     }
 
-    fn push_candidate(&mut self, frame: &[i16; FRAME], now: bool, actions: &mut Vec<Action>) {
+    fn push_candidate(&mut self, frame: &[i16; FRAME], heard: Heard, actions: &mut Vec<Action>) {
         self.held.extend_from_slice(frame);
         let State::Candidate {
             voiced,
             run,
+            pitched,
             confirmed,
             silent,
         } = &mut self.state
         else {
             return;
         };
-        if now {
+        if heard != Heard::Silence {
             *voiced += 1;
+            *pitched += usize::from(heard == Heard::Pitch);
             *run += 1;
             *silent = 0;
             *confirmed |= *run >= self.onset;
-            if *confirmed && *voiced >= self.min_speech {
+            let credible = *pitched >= PITCHED || *voiced >= WHISPERED;
+            if *confirmed && credible && *voiced >= self.min_speech {
                 self.begin(actions);
             }
         } else {
@@ -273,7 +293,7 @@ impl Endpointer {
         }
     }
 
-    fn push_voice(&mut self, frame: &[i16; FRAME], actions: &mut Vec<Action>) {
+    fn push_voice(&mut self, frame: &[i16; FRAME], heard: Heard, actions: &mut Vec<Action>) {
         let State::Open {
             samples,
             silent,
@@ -286,7 +306,7 @@ impl Endpointer {
             // The held silence and this frame do not fit any more: the next utterance has them.
             self.end(actions);
             self.continuing = self.hangover;
-            self.push_quiet(frame, true, actions);
+            self.push_quiet(frame, heard, actions);
             return;
         }
         if *silent > 0 {

@@ -18,6 +18,31 @@
 //! # }
 //! ```
 //!
+//! One that has sound of its own hands over a descriptor, and decides by the kind of error:
+//!
+//! ```no_run
+//! # async fn example(dictation: wstream_api::DictationProxy<'_>) -> std::io::Result<()> {
+//! use std::collections::HashMap;
+//! use std::os::fd::AsFd as _;
+//! use wstream_api::{Error, keys};
+//!
+//! let talk = std::fs::File::open("talk.flac")?;
+//! let options = HashMap::from([(keys::LANGUAGE, "en".into())]);
+//! match dictation.feed(talk.as_fd().into(), options).await {
+//!     Ok(session) => println!("session {session}: its signals carry this number"),
+//!     Err(Error::Busy(_)) => println!("somebody speaks: try again later"),
+//!     Err(error) => println!("{}", error.message()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Ask for signals before the call that causes them: a short recording can be over before its
+//! session's number has arrived. Calls start the daemon where the bus knows how; reading
+//! `Microphones` asks the sound server and may take a while, so build a proxy that is only to be
+//! asked for its state with
+//! [`CacheProperties::No`](zbus::proxy::CacheProperties::No): a cache reads all properties.
+//!
 //! Signatures never change: new things get new names, and a breaking change would be an
 //! interface `org.wstream.Dictation2` beside this one. [`XML`] is what the bus says of itself;
 //! a test compares the two.

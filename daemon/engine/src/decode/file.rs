@@ -64,13 +64,13 @@ const FTYPE_FACTOR: u32 = 1000;
 
 /// A tensor type of ggml: number, values in a block, bytes of a block (`ggml-common.h`).
 const TYPES: [(u32, u64, u64); 7] = [
-    (0, 1, 4),    // F32
-    (1, 1, 2),    // F16
-    (2, 32, 18),  // Q4_0
-    (3, 32, 20),  // Q4_1
-    (6, 32, 22),  // Q5_0
-    (7, 32, 24),  // Q5_1
-    (8, 32, 34),  // Q8_0
+    (0, 1, 4),   // F32
+    (1, 1, 2),   // F16
+    (2, 32, 18), // Q4_0
+    (3, 32, 20), // Q4_1
+    (6, 32, 22), // Q5_0
+    (7, 32, 24), // Q5_1
+    (8, 32, 34), // Q8_0
 ];
 
 /// File types (`enum ggml_ftype`) and the tensor type that each stands for.
@@ -134,9 +134,14 @@ fn read_header(input: &mut Input<impl Read + Seek>) -> Result<Header, FileError>
     }
     // whisper.cpp looks up a name by this number and throws where there is none.
     if ![4, 6, 12, 24, 32].contains(&n_audio_layer) {
-        return Err(FileError::Damaged(format!("n_audio_layer is {n_audio_layer}")));
+        return Err(FileError::Damaged(format!(
+            "n_audio_layer is {n_audio_layer}"
+        )));
     }
-    if !FTYPES.iter().any(|&(number, _)| number == ftype % FTYPE_FACTOR) {
+    if !FTYPES
+        .iter()
+        .any(|&(number, _)| number == ftype % FTYPE_FACTOR)
+    {
         return Err(FileError::Damaged(format!("ftype is {ftype}")));
     }
     Ok(Header {
@@ -241,15 +246,35 @@ fn expected_tensors(header: &Header) -> BTreeMap<String, Tensor> {
     };
     let part = |part: &str, name: &str| format!("{part}.{name}");
 
-    add(part("encoder", "positional_embedding"), F32, [state, header.n_audio_ctx, 1]);
-    add(part("encoder", "conv1.weight"), convolution, [3, header.n_mels, state]);
+    add(
+        part("encoder", "positional_embedding"),
+        F32,
+        [state, header.n_audio_ctx, 1],
+    );
+    add(
+        part("encoder", "conv1.weight"),
+        convolution,
+        [3, header.n_mels, state],
+    );
     add(part("encoder", "conv1.bias"), F32, [1, state, 1]);
-    add(part("encoder", "conv2.weight"), convolution, [3, state, state]);
+    add(
+        part("encoder", "conv2.weight"),
+        convolution,
+        [3, state, state],
+    );
     add(part("encoder", "conv2.bias"), F32, [1, state, 1]);
     add(part("encoder", "ln_post.weight"), F32, [state, 1, 1]);
     add(part("encoder", "ln_post.bias"), F32, [state, 1, 1]);
-    add(part("decoder", "positional_embedding"), F32, [state, header.n_text_ctx, 1]);
-    add(part("decoder", "token_embedding.weight"), large, [state, header.n_vocab, 1]);
+    add(
+        part("decoder", "positional_embedding"),
+        F32,
+        [state, header.n_text_ctx, 1],
+    );
+    add(
+        part("decoder", "token_embedding.weight"),
+        large,
+        [state, header.n_vocab, 1],
+    );
     add(part("decoder", "ln.weight"), F32, [state, 1, 1]);
     add(part("decoder", "ln.bias"), F32, [state, 1, 1]);
 

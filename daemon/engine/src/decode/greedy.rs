@@ -27,6 +27,10 @@ const MOST_TOKENS: usize = 448 / 2 - 4;
 /// saves a millisecond, and costs ten where another program takes its core.
 const NARROW: i32 = 512;
 
+/// A stretch that ends so near the sound's end is the last one: whatever the decoder would still
+/// write repeats it. 100 ms, as in whisper.cpp.
+const END_S: f64 = 0.1;
+
 /// Tokens after which a loop is looked for, and how often.
 const LOOP_CHECK_TOKENS: usize = 24;
 
@@ -37,6 +41,10 @@ pub(super) struct Task<'a> {
     pub(super) language: Language,
     pub(super) first: FirstTimestamp,
     pub(super) most_tokens: usize,
+    /// Seconds of sound: a stretch that ends there is the last one.
+    pub(super) seconds: f64,
+    /// Up to here something is spoken: an end before it is not believed.
+    pub(super) voice_until: f64,
 }
 
 /// What the decoder wrote.
@@ -145,13 +153,27 @@ impl Decoder {
             check(run)?;
             scores.clear();
             scores.extend_from_slice(self.state.get_logits()?);
-            let token = rules::choose(&mut scores, &written.tokens, vocabulary, task.first);
+            let mut token = rules::choose(&mut scores, &written.tokens, vocabulary, task.first);
+            if token.id == vocabulary.end_of_text
+                && let Some(end) = written.closed_at(vocabulary)
+                && end < task.voice_until
+            {
+                // OpenAI's program looks at the rest in a window of its own; here the encoder has
+                // heard it already.
+                scores.copy_from_slice(self.state.get_logits()?);
+                token = rules::reopen(&mut scores, end, vocabulary);
+            }
             written.logprob += f64::from(token.logprob);
             if token.id == vocabulary.end_of_text {
                 written.ended = true;
                 break;
             }
             written.tokens.push(token);
+            let closed_at = written.closed_at(vocabulary);
+            if closed_at.is_some_and(|end| end >= task.seconds - END_S) {
+                written.ended = true;
+                break;
+            }
             if written.tokens.len() % LOOP_CHECK_TOKENS == 0 && written.is_looping(vocabulary) {
                 written.looped = true;
                 break;
@@ -167,6 +189,17 @@ impl Written {
     /// Mean over all choices, the end included.
     pub(super) fn mean_logprob(&self) -> f64 {
         self.logprob / (self.tokens.len() + usize::from(self.ended)).max(1) as f64
+    }
+
+    /// The second at which the last stretch ended, if no other has begun.
+    fn closed_at(&self, vocabulary: &Vocabulary) -> Option<f64> {
+        let is_timestamp = |token: &Token| token.id >= vocabulary.first_timestamp;
+        match self.tokens.as_slice() {
+            [.., text, end] if !is_timestamp(text) && is_timestamp(end) => {
+                Some(f64::from(end.id - vocabulary.first_timestamp) / TIMESTAMPS_PER_S)
+            }
+            _ => None,
+        }
     }
 
     fn is_looping(&self, vocabulary: &Vocabulary) -> bool {

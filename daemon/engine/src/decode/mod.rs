@@ -173,16 +173,18 @@ impl Decoder {
     ) -> Result<Attempt, DecodeError> {
         let seconds = request.samples.len() as f64 / f64::from(SAMPLE_RATE);
         let context_s = request.context_samples as f64 / f64::from(SAMPLE_RATE);
+        let own_sound = &request.samples[request.context_samples.min(request.samples.len())..];
         let written = self.write(
             &greedy::Task {
                 prompt,
                 language: request.language,
                 first: FirstTimestamp::from_seconds(context_s),
                 most_tokens: most_tokens(seconds, request.effort),
+                seconds,
+                voice_until: context_s + sound::voice_until(own_sound),
             },
             run,
         )?;
-        let own_sound = &request.samples[request.context_samples.min(request.samples.len())..];
         Ok(Attempt::new(written, own_sound, seconds, &self.model))
     }
 }
@@ -201,6 +203,7 @@ struct Attempt {
     written: Written,
     stretches: Vec<Stretch>,
     looped: bool,
+    repeats: bool,
     verdict: Verdict,
 }
 
@@ -213,6 +216,7 @@ impl Attempt {
             .map(|(word, _)| word)
             .collect();
         let looped = written.looped || quality::loop_start(&words).is_some();
+        let repeats = quality::repeats(&words);
         let evidence = Evidence {
             words,
             mean_logprob: written.mean_logprob(),
@@ -235,6 +239,7 @@ impl Attempt {
             written,
             stretches,
             looped,
+            repeats,
             verdict,
         }
     }
@@ -247,7 +252,11 @@ impl Attempt {
                 Verdict::Nothing => 1,
                 Verdict::Suspect => 0,
             };
-            (verdict, !attempt.looped && attempt.written.ended)
+            (
+                verdict,
+                !attempt.looped && attempt.written.ended,
+                !attempt.repeats,
+            )
         };
         let key = |attempt: &Attempt| (rank(attempt), attempt.written.mean_logprob());
         let (own, others) = (key(&self), key(&other));

@@ -65,8 +65,8 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     let too_fast = words > 4.0 && words > MOST_WORDS_PER_S * evidence.seconds;
     let too_slow =
         evidence.voiced_s > COUNT_FROM_S && words < LEAST_WORDS_PER_S * evidence.voiced_s;
-    if unlikely || !evidence.ended || too_fast || too_slow || loop_start(&evidence.words).is_some()
-    {
+    let repeats = repeats(&evidence.words) || loop_start(&evidence.words).is_some();
+    if unlikely || !evidence.ended || too_fast || too_slow || repeats {
         return Verdict::Suspect;
     }
     Verdict::Good
@@ -75,6 +75,19 @@ pub fn judge(evidence: &Evidence) -> Verdict {
 /// How often a group of one word, and of more words, must come in a row to be a loop. People do say
 /// "no no no" and "very, very"; nobody says the same four words three times.
 const LOOP: [usize; 8] = [6, 4, 4, 3, 3, 3, 3, 3];
+
+/// Words that are worth another look when they come twice in a row; fewer are said twice often.
+const REPEATED_WORDS: usize = 4;
+
+/// Whether the same four or more words come twice in a row: what a decoder writes that does not
+/// notice the end.
+pub fn repeats<T: PartialEq>(words: &[T]) -> bool {
+    (REPEATED_WORDS..=words.len() / 2).any(|length| {
+        words
+            .windows(2 * length)
+            .any(|window| window[..length] == window[length..])
+    })
+}
 
 /// Where a loop's second round begins: the same one to eight words again and again.
 pub fn loop_start<T: PartialEq>(words: &[T]) -> Option<usize> {
@@ -116,17 +129,64 @@ mod tests {
             (good(text), Verdict::Good),
             (good("yes"), Verdict::Good),
             (good(""), Verdict::Nothing),
-            (Evidence { no_speech: 0.9, ..good(text) }, Verdict::Good),
-            (Evidence { mean_logprob: -1.2, ..good(text) }, Verdict::Suspect),
             (
-                Evidence { mean_logprob: -1.2, no_speech: 0.9, ..good(text) },
+                Evidence {
+                    no_speech: 0.9,
+                    ..good(text)
+                },
+                Verdict::Good,
+            ),
+            (
+                Evidence {
+                    mean_logprob: -1.2,
+                    ..good(text)
+                },
+                Verdict::Suspect,
+            ),
+            (
+                Evidence {
+                    mean_logprob: -1.2,
+                    no_speech: 0.9,
+                    ..good(text)
+                },
                 Verdict::Nothing,
             ),
-            (Evidence { ended: false, ..good(text) }, Verdict::Suspect),
-            (Evidence { seconds: 1.0, ..good(text) }, Verdict::Suspect),
-            (Evidence { voiced_s: 20.0, ..good(text) }, Verdict::Suspect),
-            (Evidence { voiced_s: 9.0, ..good("") }, Verdict::Suspect),
-            (good("we fail better fail better fail better fail better"), Verdict::Suspect),
+            (
+                Evidence {
+                    ended: false,
+                    ..good(text)
+                },
+                Verdict::Suspect,
+            ),
+            (
+                Evidence {
+                    seconds: 1.0,
+                    ..good(text)
+                },
+                Verdict::Suspect,
+            ),
+            (
+                Evidence {
+                    voiced_s: 20.0,
+                    ..good(text)
+                },
+                Verdict::Suspect,
+            ),
+            (
+                Evidence {
+                    voiced_s: 9.0,
+                    ..good("")
+                },
+                Verdict::Suspect,
+            ),
+            (
+                good("one two three four one two three four"),
+                Verdict::Suspect,
+            ),
+            (
+                good("we fail better fail better fail better fail better"),
+                Verdict::Suspect,
+            ),
         ];
         for (evidence, expected) in cases {
             assert_eq!(judge(&evidence), expected, "{evidence:?}");
@@ -140,7 +200,10 @@ mod tests {
             ("no no no no no no", Some(1)),
             ("a fail better fail better fail better fail better", Some(3)),
             ("one two three four one two three four", None),
-            ("one two three four one two three four one two three four", Some(4)),
+            (
+                "one two three four one two three four one two three four",
+                Some(4),
+            ),
             ("very very good", None),
         ] {
             assert_eq!(loop_start(&words(text)), expected, "{text}");

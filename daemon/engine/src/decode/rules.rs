@@ -49,6 +49,16 @@ pub(super) fn choose(
     first: FirstTimestamp,
 ) -> Token {
     mask(scores, chosen, vocabulary, first);
+    likeliest(scores, vocabulary)
+}
+
+/// Begins another stretch within a second behind `end`, where the decoder would stop.
+pub(super) fn reopen(scores: &mut [f32], end: f64, vocabulary: &Vocabulary) -> Token {
+    mask(scores, &[], vocabulary, FirstTimestamp::from_seconds(end));
+    likeliest(scores, vocabulary)
+}
+
+fn likeliest(scores: &mut [f32], vocabulary: &Vocabulary) -> Token {
     let (text, timestamps) = scores.split_at_mut(vocabulary.first_timestamp as usize);
     let likeliest_text = maximum(text);
     if log_sum_exp(timestamps) > likeliest_text {
@@ -165,6 +175,14 @@ mod tests {
         assert_eq!(take(&[17, 4, 20], &[(4, 9.0), (10, 9.0)]), 10);
         // A segment that has begun ends later than it began.
         assert_eq!(take(&[17, 4, 20, 20, 5], &[(20, 9.0), (21, 8.0)]), 21);
+    }
+
+    #[test]
+    fn another_stretch_begins_where_the_last_one_ended() {
+        let mut scores = vec![0.0; 41];
+        (scores[10], scores[16], scores[36], scores[40]) = (9.0, 9.0, 5.0, 4.0);
+        // 0.40 s are 20 steps behind token 15.
+        assert_eq!(reopen(&mut scores, 0.4, &vocabulary()).id, 36);
     }
 
     #[test]

@@ -12,6 +12,9 @@ const RATE: usize = SAMPLE_RATE as usize;
 /// 30 ms: the frame of the whole program.
 const FRAME: usize = wstream_wire::FRAME_SAMPLES;
 
+/// And its seconds.
+const FRAME_S: f64 = FRAME as f64 / RATE as f64;
+
 /// Below this every frame is silence whatever it holds: -66 dB of full scale, under the noise floor
 /// of any microphone that is open. The quietest utterance of the test corpus is 20 dB louder.
 const SILENCE: f32 = 0.0005;
@@ -57,8 +60,26 @@ pub fn is_silent(samples: &[f32]) -> bool {
     levels(samples).into_iter().all(|level| level < SILENCE)
 }
 
-/// Seconds that may be voice: frames well above the floor and not far below the loudest ones.
+/// Seconds that may be voice.
 pub fn voiced_seconds(samples: &[f32]) -> f64 {
+    let voiced = voiced_frames(samples);
+    voiced.into_iter().filter(|&is_voiced| is_voiced).count() as f64 * FRAME_S
+}
+
+/// The second behind which less than half a second of voice is left; 0 where there is none at all.
+pub fn voice_until(samples: &[f32]) -> f64 {
+    const LEFT_FRAMES: usize = 16;
+    voiced_frames(samples)
+        .into_iter()
+        .enumerate()
+        .rev()
+        .filter_map(|(index, is_voiced)| is_voiced.then_some(index))
+        .nth(LEFT_FRAMES)
+        .map_or(0.0, |index| index as f64 * FRAME_S)
+}
+
+/// Which frames may be voice: well above the floor and not far below the loudest ones.
+fn voiced_frames(samples: &[f32]) -> Vec<bool> {
     let levels = levels(samples);
     let mut sorted = levels.clone();
     sorted.sort_by(f32::total_cmp);
@@ -71,8 +92,7 @@ pub fn voiced_seconds(samples: &[f32]) -> f64 {
     // Speech spans about 30 dB; a frame counts from 26 dB below the loud ones, or 6 dB above the
     // floor where the floor is high.
     let threshold = (at(0.95) / 20.0).max(at(0.05) * 2.0).max(SILENCE);
-    let voiced = levels.iter().filter(|&&level| level > threshold).count();
-    voiced as f64 * FRAME as f64 / RATE as f64
+    levels.into_iter().map(|level| level > threshold).collect()
 }
 
 /// A longer utterance is decoded in pieces. 28 s and a second of context stay below the window.
@@ -157,6 +177,15 @@ mod tests {
         assert!(!is_silent(&quiet));
         assert!(voiced_seconds(&quiet) > 0.0);
         assert_eq!(voiced_seconds(&vec![0.0; RATE]), 0.0);
+        assert_eq!(voice_until(&quiet), 0.0);
+    }
+
+    #[test]
+    fn the_end_of_the_voice_is_found() {
+        let mut samples = vec![0.0; 3 * RATE];
+        samples[RATE..2 * RATE].fill(0.1);
+        let until = voice_until(&samples);
+        assert!((1.4..1.6).contains(&until), "{until}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Instant;
 use whisper_rs::{FullParams, SamplingStrategy};
 use wstream_wire::{SAMPLE_RATE, Segment};
 
-use super::{DecodeError, Language, LEAST_SAMPLES, Model};
+use super::{DecodeError, LEAST_SAMPLES, Language, Model};
 
 /// How to search.
 #[derive(Clone, Copy, Debug)]

@@ -10,11 +10,16 @@ use whisper_rs::{
 };
 use wstream_wire::SAMPLE_RATE;
 
+use crate::decode::cpu::{self, CpuUnsupported, Features};
+
 use super::ggml::{GgmlError, Summary, inspect};
 
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
+    /// whisper.cpp would not run here.
+    #[error(transparent)]
+    Cpu(#[from] CpuUnsupported),
     /// It is damaged.
     #[error(transparent)]
     File(#[from] GgmlError),
@@ -36,6 +41,7 @@ const AUDIO_CTX: i32 = 512;
 
 /// Looks through the model at `path`, loads it and decodes with it.
 pub fn decodes(path: &Path) -> Result<Summary, CheckError> {
+    cpu::check(Features::of_this_machine())?;
     let summary = inspect(path)?;
     // whisper.cpp writes to standard error unless it is told not to.
     whisper_rs::install_logging_hooks();

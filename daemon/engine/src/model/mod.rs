@@ -145,9 +145,9 @@ pub enum ModelError {
     /// A folder could not be imported.
     #[error("the model could not be imported")]
     Import(#[from] ImportError),
-    /// The stand-in did not decode.
+    /// No figure to decide by.
     #[error("this machine could not be measured")]
-    Measure(#[source] whisper_rs::WhisperError),
+    Measure(#[source] recommend::MeasureError),
 }
 
 /// Carries out `command`. What is wrong with a model is told on standard error and in the exit

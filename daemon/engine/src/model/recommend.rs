@@ -15,6 +15,8 @@ use whisper_rs::{
     WhisperContext, WhisperContextParameters, WhisperError, WhisperState, WhisperTokenId,
 };
 
+use crate::decode::cpu::{self, CpuUnsupported, Features};
+
 use super::check::hum;
 use super::ggml::{size, write_header, write_tensor_header};
 use super::layout::{Dimensions, parts};
@@ -66,11 +68,23 @@ pub struct Recommendation {
     pub threads: usize,
 }
 
+/// Why this machine could not be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum MeasureError {
+    /// whisper.cpp would not run here.
+    #[error(transparent)]
+    Cpu(#[from] CpuUnsupported),
+    /// The stand-in did not load or decode.
+    #[error("the model that is measured with did not run")]
+    Whisper(#[from] WhisperError),
+}
+
 /// Measures and decides. Takes some seconds and 350 MB while it runs.
 ///
 /// Tried with `threads` and with one, because the engine, too, goes down to one where the cores are
 /// busy: waiting for a thread that does not get its core costs ten times the work itself.
-pub fn recommend(threads: usize) -> Result<Recommendation, WhisperError> {
+pub fn recommend(threads: usize) -> Result<Recommendation, MeasureError> {
+    cpu::check(Features::of_this_machine())?;
     whisper_rs::install_logging_hooks();
     let parameters = WhisperContextParameters::default();
     let context = WhisperContext::new_from_buffer_with_params(&stand_in(), parameters)?;

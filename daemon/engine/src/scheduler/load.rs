@@ -41,12 +41,7 @@ impl Load {
         self.observe(read()?, own_threads, Instant::now())
     }
 
-    fn observe(
-        &mut self,
-        counters: Counters,
-        own_threads: usize,
-        now: Instant,
-    ) -> Option<usize> {
+    fn observe(&mut self, counters: Counters, own_threads: usize, now: Instant) -> Option<usize> {
         match &self.last {
             Some((at, last)) if now.duration_since(*at) >= LEAST_INTERVAL => {
                 let ticks = |now: u64, then: u64| now.saturating_sub(then) as f64;
@@ -148,14 +143,29 @@ mod tests {
         let mut load = Load::default();
         assert_eq!(load.observe(counters(0, 0, 0, 1), 0, at(0)), Some(4));
         // One second: two cores busy with ours.
-        assert_eq!(load.observe(counters(200, 400, 200, 1), 0, at(1000)), Some(4));
+        assert_eq!(
+            load.observe(counters(200, 400, 200, 1), 0, at(1000)),
+            Some(4)
+        );
         // Another: two cores busy with others.
-        assert_eq!(load.observe(counters(400, 800, 200, 1), 0, at(2000)), Some(2));
+        assert_eq!(
+            load.observe(counters(400, 800, 200, 1), 0, at(2000)),
+            Some(2)
+        );
         // Too soon to tell anew, but three others want to run now.
-        assert_eq!(load.observe(counters(400, 801, 200, 4), 0, at(2010)), Some(1));
-        assert_eq!(load.observe(counters(400, 801, 200, 4), 3, at(2020)), Some(2));
+        assert_eq!(
+            load.observe(counters(400, 801, 200, 4), 0, at(2010)),
+            Some(1)
+        );
+        assert_eq!(
+            load.observe(counters(400, 801, 200, 4), 3, at(2020)),
+            Some(2)
+        );
         // More than everything.
-        assert_eq!(load.observe(counters(400, 801, 200, 90), 0, at(2030)), Some(0));
+        assert_eq!(
+            load.observe(counters(400, 801, 200, 90), 0, at(2030)),
+            Some(0)
+        );
     }
 
     #[test]

@@ -16,8 +16,8 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use load::Load;
-pub use queue::{JobName, Kind};
 use queue::Queue;
+pub use queue::{JobName, Kind};
 
 use crate::decode::{DecodeError, Decoded, Decoder, Model, Request, Run};
 

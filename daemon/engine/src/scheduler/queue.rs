@@ -147,7 +147,10 @@ mod tests {
         queue.push(name(1, 1), Kind::Partial, "old");
         queue.push(name(2, 1), Kind::Partial, "of another");
         queue.push(name(1, 2), Kind::Partial, "new");
-        assert_eq!(queue.take(usize::MAX).map(|(_, job, _)| job), Some("of another"));
+        assert_eq!(
+            queue.take(usize::MAX).map(|(_, job, _)| job),
+            Some("of another")
+        );
         assert_eq!(queue.take(usize::MAX).map(|(_, job, _)| job), Some("new"));
         assert_eq!(queue.take(usize::MAX), None);
     }

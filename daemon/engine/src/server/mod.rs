@@ -192,7 +192,10 @@ fn socket_on_stdin() -> Result<UnixStream, ServerError> {
     if !is_stream {
         return Err(ServerError::NoSocket);
     }
-    let owned = stdin.as_fd().try_clone_to_owned().map_err(ServerError::Socket)?;
+    let owned = stdin
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(ServerError::Socket)?;
     let stream = StdUnixStream::from(owned);
     stream.set_nonblocking(true).map_err(ServerError::Socket)?;
     UnixStream::from_std(stream).map_err(ServerError::Socket)

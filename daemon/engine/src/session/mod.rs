@@ -113,7 +113,9 @@ impl Desk {
 
     /// Gives up the decode under way, if it is of one of `kinds`.
     fn abort(&mut self, kinds: &[Kind]) -> Option<Action> {
-        let running = self.running.take_if(|running| kinds.contains(&running.kind))?;
+        let running = self
+            .running
+            .take_if(|running| kinds.contains(&running.kind))?;
         Some(Action::Abort { job: running.job })
     }
 

@@ -296,7 +296,11 @@ mod tests {
             (Some(u64::MAX), None),
             (Some(3000), None),
         ] {
-            assert_eq!(utterance.without_silence(pause, 1600), expected, "{pause:?}");
+            assert_eq!(
+                utterance.without_silence(pause, 1600),
+                expected,
+                "{pause:?}"
+            );
         }
     }
 
@@ -322,7 +326,9 @@ mod tests {
             ("three", "  One,  two three"),
             (" three", "  One,  two three"),
         ] {
-            let text = utterance.transcript(said(next, 0.8, 1.8), 16_000, 1.0, &setting).text;
+            let text = utterance
+                .transcript(said(next, 0.8, 1.8), 16_000, 1.0, &setting)
+                .text;
             assert_eq!(text, expected);
         }
     }

@@ -86,13 +86,17 @@ impl V1 {
         let count = self.buffer.waiting();
         if self.desk.runs(Kind::Partial) {
             let job = self.desk.refreshes(self.interval, now)?;
-            let request = self.buffer.request(count, effort(Kind::Partial), &self.setting());
+            let request = self
+                .buffer
+                .request(count, effort(Kind::Partial), &self.setting());
             return Some(Action::Refresh { job, request });
         }
         if self.desk.running.is_some() || now.duration_since(self.answered) < self.interval {
             return None;
         }
-        let request = self.buffer.request(count, effort(Kind::Partial), &self.setting());
+        let request = self
+            .buffer
+            .request(count, effort(Kind::Partial), &self.setting());
         Some(self.desk.start(Kind::Partial, count, request, now))
     }
 
@@ -138,14 +142,18 @@ impl Session for V1 {
             Err(error) => {
                 let error = anyhow::Error::new(error);
                 let message = format!("{error:#}");
-                vec![Action::Send(v1::encode_server(&ServerMessage::Error { message }))]
+                vec![Action::Send(v1::encode_server(&ServerMessage::Error {
+                    message,
+                }))]
             }
         }
     }
 
     fn binary(&mut self, _bytes: &[u8], _now: Instant) -> Vec<Action> {
         let message = "binary messages belong to version 2: send sound as audio_frame".to_owned();
-        vec![Action::Send(v1::encode_server(&ServerMessage::Error { message }))]
+        vec![Action::Send(v1::encode_server(&ServerMessage::Error {
+            message,
+        }))]
     }
 
     fn outcome(&mut self, outcome: Outcome, now: Instant) -> Vec<Action> {
@@ -167,7 +175,9 @@ impl Session for V1 {
             Err(error) => {
                 tracing::error!(error = %anyhow::Error::new(error), "decoding failed");
                 let message = "decoding failed on this sound".to_owned();
-                actions.push(Action::Send(v1::encode_server(&ServerMessage::Error { message })));
+                actions.push(Action::Send(v1::encode_server(&ServerMessage::Error {
+                    message,
+                })));
                 // The utterance goes on with what was settled before; a final is owed all the same.
                 self.ended.front().unwrap_or(&self.buffer).settled().clone()
             }

@@ -132,15 +132,24 @@ impl V2 {
             open.fail(codes::PROTOCOL, message);
         }
         let unanswered: usize = self.utterances.iter().map(|s| s.utterance.len()).sum();
-        let too_long = [begin.previous.as_ref(), begin.committed.as_ref().map(|c| &c.text)]
-            .into_iter()
-            .flatten()
-            .any(|text| text.len() > MOST_TEXT_BYTES);
+        let too_long = [
+            begin.previous.as_ref(),
+            begin.committed.as_ref().map(|c| &c.text),
+        ]
+        .into_iter()
+        .flatten()
+        .any(|text| text.len() > MOST_TEXT_BYTES);
         let language = self.languages.language(begin.language.as_deref());
         let failure = if unanswered > WINDOW_SAMPLES {
-            Some((codes::LIMIT, "more sound is unanswered than the window allows".to_owned()))
+            Some((
+                codes::LIMIT,
+                "more sound is unanswered than the window allows".to_owned(),
+            ))
         } else if too_long || begin.context_samples > MOST_WAITING_SAMPLES as u64 {
-            Some((codes::LIMIT, "the utterance is given more context than is taken".to_owned()))
+            Some((
+                codes::LIMIT,
+                "the utterance is given more context than is taken".to_owned(),
+            ))
         } else {
             let error = language.as_ref().err();
             error.map(|error| (codes::BAD_LANGUAGE, error.to_string()))
@@ -191,7 +200,13 @@ impl V2 {
             Some(open) => open.ended = true,
             // Perhaps cancelled or failed; then the client cannot have known.
             None if has_begun => {}
-            None => return vec![error(codes::PROTOCOL, format!("no utterance {number}"), None)],
+            None => {
+                return vec![error(
+                    codes::PROTOCOL,
+                    format!("no utterance {number}"),
+                    None,
+                )];
+            }
         }
         self.advance(now)
     }
@@ -245,7 +260,12 @@ impl V2 {
                 return actions;
             }
             let heard = front.final_samples();
-            if front.ended && front.ahead.as_ref().is_some_and(|(samples, _)| *samples == heard) {
+            if front.ended
+                && front
+                    .ahead
+                    .as_ref()
+                    .is_some_and(|(samples, _)| *samples == heard)
+            {
                 actions.extend(self.desk.abort(&ALL_KINDS));
                 actions.extend(self.answer(now));
                 continue;
@@ -262,11 +282,18 @@ impl V2 {
         let Some(front) = self.utterances.front() else {
             return actions;
         };
-        let piece = front.utterance.next_piece().map(|count| (Kind::Piece, count));
+        let piece = front
+            .utterance
+            .next_piece()
+            .map(|count| (Kind::Piece, count));
         let wanted = if front.ended {
             Some(piece.unwrap_or((Kind::Final, heard)))
         } else {
-            piece.or_else(|| front.can_decode_ahead().then_some((Kind::Speculative, heard)))
+            piece.or_else(|| {
+                front
+                    .can_decode_ahead()
+                    .then_some((Kind::Speculative, heard))
+            })
         };
         let Some((kind, count)) = wanted else {
             return actions;
@@ -284,7 +311,9 @@ impl V2 {
             Some(_) => return actions,
             None => {}
         }
-        let request = front.utterance.request(count, effort(kind), &front.setting(self.memory()));
+        let request = front
+            .utterance
+            .request(count, effort(kind), &front.setting(self.memory()));
         actions.push(self.desk.start(kind, count, request, now));
         actions
     }
@@ -300,7 +329,9 @@ impl V2 {
         let request = || {
             let mut setting = front.setting(self.memory());
             setting.manner.prompt_tokens = PARTIAL_PROMPT_TOKENS;
-            front.utterance.request(count, effort(Kind::Partial), &setting)
+            front
+                .utterance
+                .request(count, effort(Kind::Partial), &setting)
         };
         if self.desk.runs(Kind::Partial) {
             let request = request();

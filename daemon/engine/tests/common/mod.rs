@@ -131,7 +131,11 @@ pub(crate) fn said(text: &str, start: f64, end: f64) -> Result<Decoded, DecodeEr
         probability: 1.5,
     };
     Ok(Decoded {
-        stretches: if text.is_empty() { vec![] } else { vec![stretch] },
+        stretches: if text.is_empty() {
+            vec![]
+        } else {
+            vec![stretch]
+        },
         language: "en",
         suspect: false,
     })

@@ -198,8 +198,8 @@ impl Session<'_> {
             }
             taken += FRAME;
             self.report_level(frame);
-            let voiced = self.detector.is_voiced(frame);
-            self.endpointer.push(frame, voiced, &mut actions);
+            let heard = self.detector.hear(frame);
+            self.endpointer.push(frame, heard, &mut actions);
             for action in actions.drain(..) {
                 if self.act(action).is_err() {
                     result = Err(Interrupted);

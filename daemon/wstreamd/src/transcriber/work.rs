@@ -158,7 +158,7 @@ impl Work {
         while self.align_link(now) {}
 
         let is_owed = !self.unanswered.is_empty();
-        let began = is_owed && !std::mem::replace(&mut self.owed, is_owed);
+        let began = !std::mem::replace(&mut self.owed, is_owed) && is_owed;
         let is_whole = self.unanswered.head().is_some_and(Kept::is_told_whole);
         if let State::Open(open) = &mut self.link.state {
             // What we do not listen to cannot be missed.
