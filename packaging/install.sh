@@ -281,7 +281,8 @@ copy_files() {
 # What an earlier version installed and this one does not have is removed.
 forget_stale_files() {
     local path
-    sed '/\/$/d' "$manifest" | while IFS= read -r path; do
+    sed '/\/$/d' "$manifest" >"$scratch/listed"
+    while IFS= read -r path; do
         # Not grep -q: it would leave before all is written, and the pipe would count as failed.
         if ! printf '%s\n' "${installed[@]}" | grep -xF "$path" >/dev/null; then
             note "removing $path, which is no longer part of wstream"
@@ -289,7 +290,7 @@ forget_stale_files() {
             grep -vxF "$path" "$manifest" >"$scratch/manifest"
             cp "$scratch/manifest" "$manifest"
         fi
-    done
+    done <"$scratch/listed"
 }
 
 has_model() { [ -s "$("$bin/wstream-engine" model path "$1" 2>/dev/null)" ]; }
@@ -375,6 +376,7 @@ start_by_hand() {
     local log=${XDG_STATE_HOME:-$HOME/.local/state}/wstream.log tries=0
     mkdir -p "$(dirname "$log")"
     say "this session's bus does not look into $bus_dir: starting $bin/wstreamd by hand, with its log in $log"
+    record "$log"
     setsid "$bin/wstreamd" </dev/null >"$log" 2>&1 &
     until bus GetNameOwner $BUS_NAME >/dev/null; do
         tries=$((tries + 1))
