@@ -64,6 +64,10 @@ fn main() -> ExitCode {
         return print("the configuration is right\n");
     }
     wstreamd::log::init();
+    if let Some(cookie) = wstreamd::source::missing_pulse_cookie() {
+        // SAFETY: no other thread runs yet that could read the environment meanwhile.
+        unsafe { std::env::set_var("PULSE_COOKIE", cookie) };
+    }
     // One thread is enough: sound and decoding have threads and processes of their own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -2,6 +2,7 @@
 //!
 //! Leaves: 16 kHz mono samples, whatever the source delivers. Runs on the audio thread.
 
+mod cookie;
 mod devices;
 mod feed;
 mod microphone;
@@ -15,6 +16,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::fault::Fault;
 
+pub use cookie::missing_pulse_cookie;
 pub use devices::{HOSTS, Microphone, microphones};
 pub(crate) use feed::Feed;
 pub use feed::{CHANNELS, RATES};
