@@ -35,7 +35,7 @@ pub enum Verdict {
 const LOGPROB: f64 = -1.0;
 
 /// Below this a decode is worth repeating with all encoder positions: most of what the smaller
-/// number spoils is found here, and about one utterance in six.
+/// number spoils is found here, and about one utterance in five of the test corpus.
 const DOUBTFUL_LOGPROB: f64 = -0.6;
 
 /// OpenAI's threshold for "no speech", counted only together with [`LOGPROB`].

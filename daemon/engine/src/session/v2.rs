@@ -399,6 +399,9 @@ const ALL_KINDS: [Kind; 4] = [Kind::Partial, Kind::Piece, Kind::Speculative, Kin
 
 impl Spoken {
     fn push(&mut self, mut samples: Vec<f32>) {
+        if self.failure.is_some() {
+            return;
+        }
         let context: Vec<f32> = take(&mut samples, &mut self.context_to_come);
         self.given_context.extend(context);
         let excess = self.given_context.len().saturating_sub(CONTEXT_SAMPLES);
