@@ -149,7 +149,9 @@ async fn a_feed_ends_when_its_caller_leaves_the_bus() -> Result<()> {
     let other = desktop.connect().await?;
     let proxy = wstream_api::DictationProxy::new(&other).await?;
     // A pipe that never ends: only the caller's leaving can end the session.
-    let (reading, _writing) = rustix::pipe::pipe()?;
+    let (reading, writing) = rustix::pipe::pipe()?;
+    let second = vec![0u8; 32_000];
+    rustix::io::write(&writing, &second)?;
     let options = HashMap::from([
         (keys::FORMAT, "s16le".into()),
         (keys::RATE, 16_000u32.into()),
@@ -165,6 +167,25 @@ async fn a_feed_ends_when_its_caller_leaves_the_bus() -> Result<()> {
         }
     }
     assert_eq!(daemon.proxy.state().await?, "idle");
+
+    // Nor does one that leaves before the first sample came.
+    let (reading, _writing) = rustix::pipe::pipe()?;
+    let other = desktop.connect().await?;
+    let proxy = wstream_api::DictationProxy::new(&other).await?;
+    let mut states = daemon.proxy.receive_state_changed().await;
+    let feeding = proxy.feed(Fd::from(&reading), HashMap::new());
+    let listening = async {
+        use futures_util::StreamExt as _;
+        while states.next().await.context("bus")?.get().await? != "listening" {}
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        answer = feeding => anyhow::bail!("an answer before any sound: {answer:?}"),
+        listens = listening => listens?,
+    }
+    drop(proxy);
+    other.close().await?;
+    while !matches!(follower.next().await?, Seen::SessionEnded { .. }) {}
     daemon.terminate().await
 }
 

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::StreamExt as _;
 use zbus::{MatchRule, MessageStream, OwnedVariant};
 
@@ -54,6 +54,8 @@ pub struct Follower {
     signals: MessageStream,
     /// Everything seen so far, with the moment of its arrival.
     pub log: Vec<(Instant, String)>,
+    /// Utterances without an end, with what was committed.
+    open: HashMap<u64, String>,
 }
 
 type Details = HashMap<String, OwnedVariant>;
@@ -72,6 +74,7 @@ impl Follower {
         Ok(Follower {
             signals,
             log: Vec::new(),
+            open: HashMap::new(),
         })
     }
 
@@ -134,51 +137,55 @@ impl Follower {
             other => bail!("a signal that is not in the contract: {other}"),
         };
         self.log.push((Instant::now(), format!("{seen:?}")));
+        self.check(&seen)?;
         Ok(seen)
     }
 
-    /// Signals until the session has ended, with it. Checks the contract on the way: every
-    /// utterance starts once, ends once, and no partial follows its end; committed text only
-    /// grows, and the final begins with it.
+    /// The contract of every signal: an utterance starts once and ends once, no partial follows
+    /// its end, committed text only grows, and the final begins with it.
+    fn check(&mut self, seen: &Seen) -> Result<()> {
+        let mut open = |utterance: &u64| {
+            let committed = self.open.remove(utterance);
+            committed.with_context(|| format!("{seen:?} of an utterance that is not open"))
+        };
+        match seen {
+            Seen::Started { utterance, .. } => {
+                let before = self.open.insert(*utterance, String::new());
+                ensure!(before.is_none(), "{utterance} started twice");
+            }
+            Seen::Partial {
+                utterance,
+                committed,
+                ..
+            } => {
+                let before = open(utterance)?;
+                ensure!(committed.starts_with(&before), "took back {before:?}");
+                self.open.insert(*utterance, committed.clone());
+            }
+            Seen::Final {
+                utterance, text, ..
+            } => {
+                let committed = open(utterance)?;
+                ensure!(text.starts_with(&committed), "took back {committed:?}");
+            }
+            Seen::Failed { utterance, .. } | Seen::Cancelled { utterance } => {
+                open(utterance)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Signals until the session has ended, with that one.
     pub async fn session(&mut self, wanted: u64) -> Result<Vec<Seen>> {
         let mut seen = Vec::new();
-        let mut open: HashMap<u64, String> = HashMap::new();
         loop {
             let signal = self.next().await?;
-            match &signal {
-                Seen::Started { utterance, .. } => {
-                    let before = open.insert(*utterance, String::new());
-                    anyhow::ensure!(before.is_none(), "{utterance} started twice");
-                }
-                Seen::Partial {
-                    utterance,
-                    committed,
-                    ..
-                } => {
-                    let before = open
-                        .insert(*utterance, committed.clone())
-                        .with_context(|| format!("partial of {utterance}, which is not open"))?;
-                    anyhow::ensure!(committed.starts_with(&before), "took back {before:?}");
-                }
-                Seen::Final {
-                    utterance, text, ..
-                } => {
-                    let committed = open
-                        .remove(utterance)
-                        .with_context(|| format!("final of {utterance}, which is not open"))?;
-                    anyhow::ensure!(text.starts_with(&committed), "took back {committed:?}");
-                }
-                Seen::Failed { utterance, .. } | Seen::Cancelled { utterance } => {
-                    open.remove(utterance)
-                        .with_context(|| format!("end of {utterance}, which is not open"))?;
-                }
-                Seen::SessionEnded { session, .. } if *session == wanted => {
-                    seen.push(signal);
-                    return Ok(seen);
-                }
-                _ => {}
-            }
+            let ended = matches!(&signal, Seen::SessionEnded { session, .. } if *session == wanted);
             seen.push(signal);
+            if ended {
+                return Ok(seen);
+            }
         }
     }
 }

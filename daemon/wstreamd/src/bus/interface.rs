@@ -1,6 +1,7 @@
 //! The object on the bus: methods become commands, properties are read from what is published.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use wstream_api::Error;
@@ -21,6 +22,8 @@ type RecentFinal = (u64, String, HashMap<&'static str, OwnedVariant>);
 pub(super) struct Dictation {
     to_daemon: mpsc::Sender<Command>,
     published: watch::Receiver<Published>,
+    /// Callers whose leaving is told to the daemon: one task each, however often they call.
+    followed: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Dictation {
@@ -31,6 +34,7 @@ impl Dictation {
         Dictation {
             to_daemon,
             published,
+            followed: Arc::default(),
         }
     }
 
@@ -60,16 +64,25 @@ impl Dictation {
 
     /// Tells the daemon when `caller` leaves the bus.
     fn follow_caller(&self, connection: &zbus::Connection, caller: &str) {
+        if !lock(&self.followed).insert(caller.to_owned()) {
+            return;
+        }
         let (connection, caller) = (connection.clone(), caller.to_owned());
-        let to_daemon = self.to_daemon.clone();
+        let (to_daemon, followed) = (self.to_daemon.clone(), self.followed.clone());
         tokio::spawn(async move {
-            if let Err(error) = signals::left_the_bus(&connection, &caller).await {
-                tracing::warn!(%error, "cannot tell when a caller leaves the bus");
-                return;
+            let left = signals::left_the_bus(&connection, &caller).await;
+            lock(&followed).remove(&caller);
+            match left {
+                // The daemon may be ending; then there is nobody to tell.
+                Ok(()) => drop(to_daemon.send(Command::CallerLeft { caller }).await),
+                Err(error) => tracing::warn!(%error, "cannot tell when a caller leaves the bus"),
             }
-            let _ = to_daemon.send(Command::CallerLeft { caller }).await;
         });
     }
+}
+
+fn lock(followed: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
+    followed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[interface(name = "org.wstream.Dictation1")]
@@ -109,12 +122,11 @@ impl Dictation {
     ) -> Result<u64, Error> {
         let caller = caller(&header);
         let request = options::feed(options, sound.into(), caller.clone()).map_err(error)?;
-        let session = self
-            .ask(|reply| Command::Feed(request, reply))
-            .await?
-            .map_err(error)?;
+        // From now on: a pipe that never delivers must not outlive who brought it.
         self.follow_caller(connection, &caller);
-        Ok(session)
+        self.ask(|reply| Command::Feed(request, reply))
+            .await?
+            .map_err(error)
     }
 
     async fn set_strategy(&self, strategy: &str) -> Result<(), Error> {
