@@ -68,7 +68,7 @@ def stream(files, args, folder):
                XDG_CONFIG_HOME=str(folder / "config"), XDG_RUNTIME_DIR=str(folder))
     script = (
         f'"{BIN}/wstreamd" --config "{config}" & daemon=$!\n'
-        'for i in $(seq 100); do "$CTL" status >/dev/null 2>&1 && break; sleep 0.1; done\n'
+        'until "$CTL" status --json | grep -q idle; do kill -0 $daemon || exit 1; sleep 0.1; done\n'
         f'"$CTL" transcribe --json --strategy {args.strategy} "$@"; code=$?\n'
         "kill $daemon; wait $daemon; exit $code\n"
     )

@@ -82,9 +82,9 @@ impl Default for EndpointSettings {
     fn default() -> Self {
         EndpointSettings {
             onset_ms: 90,
-            pre_roll_ms: 480,
+            pre_roll_ms: 600,
             hangover_ms: 300,
-            tail_ms: 210,
+            tail_ms: 300,
             min_speech_ms: 150,
             max_utterance_s: 28,
         }
