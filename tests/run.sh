@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 readonly LINT=(format shell strings lock units clippy)
-readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e install)
+readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e wer install)
 readonly BUILD=(--release --locked --workspace --features wstreamd/pipewire)
 # Debian's names: compiling; linting; sound and bus for the end-to-end tests.
 readonly PACKAGES=(
@@ -104,7 +104,20 @@ run_units() { tests/lint-units.sh; }
 run_clippy() { cargo clippy "${BUILD[@]}" --all-targets -- -D warnings; }
 run_unit() { cargo test "${BUILD[@]}" --lib --bins; }
 run_doc() { cargo test "${BUILD[@]}" --doc; }
-run_e2e() { run_build && cargo test "${BUILD[@]}" --test '*'; }
+# One after the other: each decodes speech, and two at once on two cores would only wait for each other.
+run_e2e() { run_build && RUST_TEST_THREADS=1 cargo test "${BUILD[@]}" --test '*'; }
+
+# A guard, not the figure: on few files a few words more or less are chance. By hand: tests/wer.py.
+run_wer() {
+    if [ ! -e "${WSTREAM_SHARED:-../shared}/speech/dev/manifest.tsv" ]; then
+        echo "no corpus of speech on this machine: skipped"
+        return 0
+    fi
+    run_build && WSTREAM_BIN=$target/release "$WSTREAM_PYTHON" tests/wer.py --every 10 --limit 5 2>"$scratch/wer" || {
+        tail -n 20 "$scratch/wer"
+        return 1
+    }
+}
 run_install() { run_build && tests/install.sh; }
 
 declare -a chosen=()
