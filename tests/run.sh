@@ -113,10 +113,11 @@ run_wer() {
         echo "no corpus of speech on this machine: skipped"
         return 0
     fi
-    run_build && WSTREAM_BIN=$target/release "$WSTREAM_PYTHON" tests/wer.py --every 10 --limit 5 2>"$scratch/wer" || {
+    run_build || return 1
+    if ! WSTREAM_BIN=$target/release "$WSTREAM_PYTHON" tests/wer.py --every 10 --limit 5 2>"$scratch/wer"; then
         tail -n 20 "$scratch/wer"
         return 1
-    }
+    fi
 }
 run_install() { run_build && tests/install.sh; }
 
