@@ -313,7 +313,9 @@ impl Attempt {
 
     fn into_decoded(self, model: &Model) -> Decoded {
         let language = model.language_code(Language::Auto, self.written.language);
-        if self.verdict == Verdict::Nothing {
+        let text: String = self.stretches.iter().map(|s| s.text.as_str()).collect();
+        // A full stop or a note sign alone is what the model writes over music and noise.
+        if self.verdict == Verdict::Nothing || crate::text::words(&text).is_empty() {
             return Decoded {
                 language,
                 ..Decoded::default()

@@ -383,12 +383,12 @@ impl V2 {
             .remembered
             .is_some_and(|at| front.begun.saturating_duration_since(at) <= PROMPT_LIFE);
         if !is_fresh {
-            memory.previous.clear();
+            memory = Memory::default();
         }
+        // What a client gives again replaces all that was remembered: text and sound belong
+        // together, and an empty text without sound asks for a fresh start.
         if let Some(previous) = &front.previous {
             memory.previous.clone_from(previous);
-        }
-        if !front.given_context.is_empty() {
             memory.context.clone_from(&front.given_context);
         }
         memory
