@@ -11,8 +11,8 @@ use wstream_tests::{Desktop, Follower, models_with, program, python_with, said, 
 use wstream_wire::{FRAME_SAMPLES, Strategy, v1};
 
 const SENTENCES: [&str; 3] = [
-    "The weather is fine today.",
-    "We will walk to the river after lunch.",
+    "Today we will walk to the river and have lunch there.",
+    "Please open the window and close the door.",
     "Nobody knows how deep the water is.",
 ];
 
