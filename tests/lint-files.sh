@@ -20,7 +20,7 @@ done < <(git ls-files --cached --others --exclude-standard | grep / | cut -d/ -f
 # Hosts of package registries (cargo, pip and apt know their own), and paths of a machine.
 # Lock files name the registry by themselves. Each word is broken by a class, so that this file
 # does not contain it.
-forbidden='crates[.]io|pypi[.]org|pythonhosted[.]org|npmjs[.](org|com)|deb[.]debian[.]org'
+forbidden='crates[.]io|pypi[.]org|python[h]osted[.]org|npmjs[.](org|com)|deb[.]debian[.]org'
 forbidden+='|archive[.]ubuntu[.]com|proxy[.]golang[.]org|[/]work[/]|[/]root[/]|[/]home[/][a-z]+[/]'
 if git grep --untracked -nIE "$forbidden" -- . ':!*.lock'; then
     complain "the lines above name a registry or a path of some machine"

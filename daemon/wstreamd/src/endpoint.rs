@@ -12,10 +12,10 @@ use serde::Deserialize;
 use crate::vad::Heard;
 
 /// Samples per second of everything behind the sources.
-pub const RATE: u32 = 16_000;
+pub const RATE: u32 = wstream_wire::SAMPLE_RATE;
 
 /// Samples in a frame: 30 ms, the longest that the voice detector takes.
-pub const FRAME: usize = 480;
+pub const FRAME: usize = wstream_wire::FRAME_SAMPLES;
 
 /// Milliseconds in a frame.
 pub const FRAME_MS: u32 = 30;
