@@ -18,7 +18,7 @@ use crate::event::Event;
 use crate::fault::{Fault, FaultKind};
 use crate::source::Interrupt;
 use crate::speech::{SessionOptions, Speech};
-use crate::vad::VadMode;
+use crate::vad::{Detector, VadMode};
 
 /// What to capture.
 #[derive(Debug)]
@@ -80,6 +80,8 @@ pub enum FeedFormat {
 /// Voice activity detection and endpointing, as configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptureSettings {
+    /// Who tells voice from other sound.
+    pub detector: Detector,
     /// How readily sound passes for voice.
     pub vad: VadMode,
     /// When utterances begin and end.

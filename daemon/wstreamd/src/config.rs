@@ -13,7 +13,7 @@ use serde::Deserialize;
 use wstream_wire::Strategy;
 
 use crate::endpoint::EndpointSettings;
-use crate::vad::VadMode;
+use crate::vad::{Detector, VadMode};
 
 pub use choices::{Choices, Key};
 pub use file::{ConfigError, default_path, load, parse};
@@ -67,6 +67,8 @@ pub struct Audio {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Vad {
+    /// Who tells voice from other sound.
+    pub detector: Detector,
     /// How readily sound passes for voice.
     pub mode: VadMode,
 }

@@ -1,7 +1,7 @@
 //! Whether a frame holds voice.
 //!
-//! Enters: frames of 30 ms at 16 kHz. Leaves: what each holds. Lives on the audio thread, because the
-//! detector's C object cannot be moved to another.
+//! Enters: frames of 30 ms at 16 kHz. Leaves: what each holds. Lives on the audio thread, because
+//! WebRTC's C object cannot be moved to another.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -10,6 +10,30 @@ use serde::Deserialize;
 use webrtc_vad::{SampleRate, Vad};
 
 use crate::endpoint::{FRAME, rms};
+
+/// Who tells voice from other sound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Detector {
+    /// WebRTC's: the energies of six bands, compared with those of speech and of the noise so far.
+    #[default]
+    Webrtc,
+    /// A small neural network.
+    Earshot,
+}
+
+impl Detector {
+    /// All.
+    pub const ALL: [Detector; 2] = [Detector::Webrtc, Detector::Earshot];
+
+    /// As the configuration calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Detector::Webrtc => "webrtc",
+            Detector::Earshot => "earshot",
+        }
+    }
+}
 
 /// How readily sound passes for voice. Named as WebRTC names them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -72,7 +96,12 @@ pub enum Heard {
 
 /// Tells voice from other sound, one frame after the other.
 pub struct VoiceDetector {
-    vad: Vad,
+    voice: Voice,
+}
+
+enum Voice {
+    Webrtc(Vad),
+    Earshot(Earshot),
 }
 
 impl fmt::Debug for VoiceDetector {
@@ -83,25 +112,31 @@ impl fmt::Debug for VoiceDetector {
 
 impl VoiceDetector {
     /// A detector that has heard nothing yet.
-    pub fn new(mode: VadMode) -> Self {
-        let mode = match mode {
-            VadMode::Quality => webrtc_vad::VadMode::Quality,
-            VadMode::LowBitrate => webrtc_vad::VadMode::LowBitrate,
-            VadMode::Aggressive => webrtc_vad::VadMode::Aggressive,
-            VadMode::VeryAggressive => webrtc_vad::VadMode::VeryAggressive,
+    pub fn new(detector: Detector, mode: VadMode) -> Self {
+        let voice = match detector {
+            Detector::Webrtc => {
+                let mode = match mode {
+                    VadMode::Quality => webrtc_vad::VadMode::Quality,
+                    VadMode::LowBitrate => webrtc_vad::VadMode::LowBitrate,
+                    VadMode::Aggressive => webrtc_vad::VadMode::Aggressive,
+                    VadMode::VeryAggressive => webrtc_vad::VadMode::VeryAggressive,
+                };
+                Voice::Webrtc(Vad::new_with_rate_and_mode(SampleRate::Rate16kHz, mode))
+            }
+            Detector::Earshot => Voice::Earshot(Earshot::new(mode)),
         };
-        VoiceDetector {
-            vad: Vad::new_with_rate_and_mode(SampleRate::Rate16kHz, mode),
-        }
+        VoiceDetector { voice }
     }
 
     /// What the next frame holds. Remembers what came before.
     pub fn hear(&mut self, frame: &[i16; FRAME]) -> Heard {
         // The detector is asked in any case, so that its memory has no holes.
-        let voiced = self
-            .vad
-            .is_voice_segment(frame)
-            .expect("480 samples at 16 kHz are a length that the detector takes");
+        let voiced = match &mut self.voice {
+            Voice::Webrtc(vad) => vad
+                .is_voice_segment(frame)
+                .expect("480 samples at 16 kHz are a length that the detector takes"),
+            Voice::Earshot(earshot) => earshot.is_voice(frame),
+        };
         if !voiced || rms(frame) < FLOOR {
             Heard::Silence
         } else if has_pitch(frame) {
@@ -109,6 +144,48 @@ impl VoiceDetector {
         } else {
             Heard::Sound
         }
+    }
+}
+
+/// Samples that the network takes at once: 16 ms.
+const NETWORK_FRAME: usize = 256;
+
+/// The neural detector, which has frames of its own.
+struct Earshot {
+    network: Box<earshot::Detector>,
+    /// The lowest score of voice, 0..1.
+    least: f32,
+    /// What does not fill a frame of the network's yet.
+    rest: Vec<i16>,
+}
+
+impl Earshot {
+    fn new(mode: VadMode) -> Self {
+        Earshot {
+            network: earshot::Detector::default_boxed(),
+            // 0.5 is what its authors advise; the others are as far from it as the modes of WebRTC
+            // are from each other on the test corpus.
+            least: match mode {
+                VadMode::Quality => 0.3,
+                VadMode::LowBitrate => 0.5,
+                VadMode::Aggressive => 0.7,
+                VadMode::VeryAggressive => 0.85,
+            },
+            rest: Vec::with_capacity(NETWORK_FRAME + FRAME),
+        }
+    }
+
+    /// Whether any of the network's frames that end in this one holds voice; there is at least one.
+    fn is_voice(&mut self, frame: &[i16; FRAME]) -> bool {
+        self.rest.extend_from_slice(frame);
+        let mut frames = self.rest.chunks_exact(NETWORK_FRAME);
+        let mut is_voice = false;
+        for frame in &mut frames {
+            is_voice |= self.network.predict_i16(frame) >= self.least;
+        }
+        let left = frames.remainder().len();
+        self.rest.drain(..self.rest.len() - left);
+        is_voice
     }
 }
 
@@ -171,14 +248,37 @@ mod tests {
 
     #[test]
     fn silence_is_silence_in_every_mode() {
-        for mode in VadMode::ALL {
-            let mut detector = VoiceDetector::new(mode);
-            let mut noise = noise();
-            for _ in 0..100 {
-                assert_eq!(detector.hear(&[0; FRAME]), Heard::Silence);
-                assert_eq!(detector.hear(&frame(|_| 20.0 * noise())), Heard::Silence);
+        for detector in Detector::ALL {
+            for mode in VadMode::ALL {
+                let mut detector = VoiceDetector::new(detector, mode);
+                let mut noise = noise();
+                for _ in 0..100 {
+                    assert_eq!(detector.hear(&[0; FRAME]), Heard::Silence);
+                    assert_eq!(detector.hear(&frame(|_| 20.0 * noise())), Heard::Silence);
+                }
             }
         }
+    }
+
+    /// No sample is given to the network twice or not at all, whatever the lengths of the frames.
+    #[test]
+    fn the_network_hears_every_sample_once() {
+        let mut noise = noise();
+        let sound: Vec<i16> = (0..FRAME * 16)
+            .map(|_| (9_000.0 * noise()) as i16)
+            .collect();
+        let mut earshot = Earshot::new(VadMode::LowBitrate);
+        for frame in sound.as_chunks().0 {
+            earshot.is_voice(frame);
+        }
+        assert!(earshot.rest.is_empty(), "16 of ours are 30 of its frames");
+        let mut network = earshot::Detector::default_boxed();
+        for frame in sound.chunks_exact(NETWORK_FRAME) {
+            network.predict_i16(frame);
+        }
+        // The same past, the same answer.
+        let next = &sound[..NETWORK_FRAME];
+        assert_eq!(earshot.network.predict_i16(next), network.predict_i16(next));
     }
 
     #[test]
@@ -186,6 +286,10 @@ mod tests {
         for mode in VadMode::ALL {
             let value = toml::Value::String(mode.name().to_owned());
             assert_eq!(VadMode::deserialize(value), Ok(mode));
+        }
+        for detector in Detector::ALL {
+            let value = toml::Value::String(detector.name().to_owned());
+            assert_eq!(Detector::deserialize(value), Ok(detector));
         }
     }
 }

@@ -67,7 +67,7 @@ fn capture(
         number,
         live: matches!(request.source, SourceRequest::Microphone { .. }),
         paced: None,
-        detector: VoiceDetector::new(request.settings.vad),
+        detector: VoiceDetector::new(request.settings.detector, request.settings.vad),
         endpointer: Endpointer::new(&request.settings.endpoint),
         options: request.options,
         next_utterance: request.next_utterance,

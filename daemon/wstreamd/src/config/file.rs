@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(config, Config::default());
         for (table_name, keys) in [
             ("audio", 2),
-            ("vad", 1),
+            ("vad", 2),
             ("endpoint", 6),
             ("engine", 4),
             ("limits", 2),

@@ -130,6 +130,7 @@ impl Settings {
     /// For the audio thread.
     pub(super) fn capture(&self) -> CaptureSettings {
         CaptureSettings {
+            detector: self.effective.vad.detector,
             vad: self.effective.vad.mode,
             endpoint: self.effective.endpoint.clone(),
         }

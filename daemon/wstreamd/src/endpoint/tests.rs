@@ -98,6 +98,8 @@ fn noise_without_a_pitch_is_no_utterance() {
     check(&"nnnnvn......".repeat(10), "");
     // Consonants before the vowel are its own.
     check("....nnnnvvv", "B1 s10 E10");
+    check("....nnnnnnnvvv....", "");
+    check("....nnnnnnnvvvv", "B1 s14 E14");
     // Who whispers is heard all the same, a second later.
     let told = tell(&run(&settings(), &"n".repeat(40), 0));
     assert!(told.starts_with("B0 s33 s1"), "{told}");
