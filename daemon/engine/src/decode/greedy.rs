@@ -1,17 +1,9 @@
 //! The decoder's loop: listen once, then write token by token.
 //!
 //! Enters: padded samples, then what to write and under which limits. Leaves: tokens with their
-//! probabilities. Runs on the thread that owns the state.
-//!
-//! whisper.cpp's own loop (`whisper_full`) reports no usable no-speech probability, samples at
-//! random where it searches, and pays for language detection with a second pass of the encoder;
-//! so only its encoder and its single step are used here.
+//! probabilities. Runs on the thread that owns the backend.
 
-use std::ffi::c_void;
-use std::sync::atomic::Ordering;
-
-use whisper_rs::{FullParams, SamplingStrategy, WhisperSysContext, WhisperSysState};
-
+use super::backend::check;
 use super::model::Language;
 use super::rules::{self, FirstTimestamp, Token, log_sum_exp};
 use super::vocabulary::Vocabulary;
@@ -22,10 +14,6 @@ const TIMESTAMPS_PER_S: f64 = 50.0;
 
 /// The model's context is half prompt, half answer; four places are for special tokens.
 const MOST_TOKENS: usize = 448 / 2 - 4;
-
-/// Up to this width (tiny and base) a single token is too little work to share: a second thread
-/// saves a millisecond, and costs ten where another program takes its core.
-const NARROW: i32 = 512;
 
 /// A stretch that ends so near the sound's end is the last one: whatever the decoder would still
 /// write repeats it. 100 ms, as in whisper.cpp.
@@ -62,25 +50,6 @@ pub(super) struct Written {
     pub(super) language: Option<i32>,
 }
 
-/// Parameters that make `whisper_full` compute the spectrogram, take over the number of encoder
-/// positions, and stop before the encoder. There is no other way to set that number.
-pub(super) fn listening_params() -> FullParams<'static, 'static> {
-    let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
-    params.set_print_progress(false);
-    params.set_no_context(true);
-    // SAFETY: the callback takes no user data and only returns a constant.
-    unsafe { params.set_start_encoder_callback(Some(stop_before_encoder)) };
-    params
-}
-
-unsafe extern "C" fn stop_before_encoder(
-    _: *mut WhisperSysContext,
-    _: *mut WhisperSysState,
-    _: *mut c_void,
-) -> bool {
-    false
-}
-
 impl Decoder {
     /// Runs the encoder over `samples`, at least a second of them, with `positions` positions.
     pub(super) fn listen(
@@ -89,54 +58,41 @@ impl Decoder {
         positions: i32,
         run: Run<'_>,
     ) -> Result<(), DecodeError> {
-        let mut params = self.model.listening.clone();
-        params.set_audio_ctx(positions);
-        params.set_n_threads(run.threads as i32);
-        self.state.full(params, samples)?;
-        self.state.encode(0, run.threads)?;
-        check(run)
+        self.backend.encode(samples, positions, run)
     }
 
     /// Writes what was listened to last.
     pub(super) fn write(&mut self, task: &Task<'_>, run: Run<'_>) -> Result<Written, DecodeError> {
         let model = self.model.clone();
         let vocabulary = &model.vocabulary;
-        let step_threads = if model.context.model_n_text_state() <= NARROW {
-            1
-        } else {
-            run.threads
-        };
         let mut past = 0;
         let mut language = None;
         if !vocabulary.languages.is_empty() {
             language = Some(match task.language {
                 Language::Known(number) => number,
                 Language::Auto => {
-                    self.state.decode(&[vocabulary.start], 0, step_threads)?;
-                    likeliest_language(self.state.get_logits()?, vocabulary)
+                    self.backend.feed(&[vocabulary.start], 0, run)?;
+                    likeliest_language(self.backend.scores(), vocabulary)
                 }
             });
         }
+        let mut beginning = Vec::new();
         if !task.prompt.is_empty() {
-            let prompt: Vec<i32> = std::iter::once(vocabulary.previous)
-                .chain(task.prompt.iter().copied())
-                .collect();
-            self.state.decode(&prompt, past, run.threads)?;
-            past += prompt.len();
+            beginning.push(vocabulary.previous);
+            beginning.extend_from_slice(task.prompt);
         }
-        self.state.decode(&[vocabulary.start], past, step_threads)?;
-        past += 1;
-        let scores = self.state.get_logits()?;
+        beginning.push(vocabulary.start);
+        self.backend.feed(&beginning, past, run)?;
+        past += beginning.len();
+        let scores = self.backend.scores();
         let no_speech = scores[vocabulary.no_speech as usize] - log_sum_exp(scores);
         if let Some(language) = language {
-            // One by one: the wrapper shows only the scores of a call's first token.
-            for token in [
+            let task = [
                 vocabulary.languages[language as usize],
                 vocabulary.transcribe,
-            ] {
-                self.state.decode(&[token], past, step_threads)?;
-                past += 1;
-            }
+            ];
+            self.backend.feed(&task, past, run)?;
+            past += task.len();
         }
         let mut written = Written {
             tokens: Vec::new(),
@@ -150,7 +106,7 @@ impl Decoder {
         for _ in 0..task.most_tokens.min(MOST_TOKENS) {
             check(run)?;
             scores.clear();
-            scores.extend_from_slice(self.state.get_logits()?);
+            scores.extend_from_slice(self.backend.scores());
             let token = rules::choose(&mut scores, &written.tokens, vocabulary, task.first);
             written.logprob += f64::from(token.logprob);
             if token.id == vocabulary.end_of_text {
@@ -169,7 +125,7 @@ impl Decoder {
                 written.looped = true;
                 break;
             }
-            self.state.decode(&[token.id], past, step_threads)?;
+            self.backend.feed(&[token.id], past, run)?;
             past += 1;
         }
         Ok(written)
@@ -240,14 +196,6 @@ impl Written {
         }
         close(&mut open, &mut bytes, start, seconds);
         stretches
-    }
-}
-
-fn check(run: Run<'_>) -> Result<(), DecodeError> {
-    if run.abort.load(Ordering::Relaxed) {
-        Err(DecodeError::Aborted)
-    } else {
-        Ok(())
     }
 }
 

@@ -1,4 +1,5 @@
-//! From sound to text: the only module that knows whisper.
+//! From sound to text: the only module that knows whisper, and of it only `whisper.rs`, `model.rs`,
+//! `vocabulary.rs` and `whole_file.rs`. What runs a model is behind [`Backend`].
 //!
 //! Enters: a [`Request`] with up to 30 s of sound. Leaves: a [`Decoded`] text with times. A
 //! [`Decoder`] belongs to one thread; the [`Model`] behind it is shared.
@@ -6,6 +7,7 @@
 //! The same request gives the same answer whenever, with however many threads and after whatever
 //! else it is decoded: decoding is greedy or starts from a fresh state, and nothing is carried over.
 
+mod backend;
 pub mod cpu;
 pub mod file;
 mod greedy;
@@ -14,16 +16,18 @@ pub mod quality;
 mod rules;
 pub mod sound;
 mod vocabulary;
+mod whisper;
 pub mod whole_file;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use backend::Backend;
 use greedy::Written;
 pub use model::{Language, LoadError, Model, UnknownLanguage};
 use quality::{Evidence, Verdict};
 use rules::FirstTimestamp;
-use whisper_rs::{WhisperError, WhisperState};
+use whisper_rs::WhisperError;
 use wstream_wire::SAMPLE_RATE;
 
 /// What to decode.
@@ -110,12 +114,11 @@ impl From<WhisperError> for DecodeError {
 /// What is missing is filled up with silence.
 const LEAST_SAMPLES: usize = SAMPLE_RATE as usize;
 
-/// A decoder with its own buffers, kept as long as the thread: making them costs hundreds of
-/// megabytes of allocation.
+/// A decoder with its own buffers, kept as long as the thread: making them is costly.
 #[derive(Debug)]
 pub struct Decoder {
     model: Arc<Model>,
-    state: WhisperState,
+    backend: Box<dyn Backend>,
 }
 
 /// How one decode runs, whatever is decoded.
@@ -131,8 +134,8 @@ pub struct Run<'a> {
 impl Decoder {
     /// Allocates a decoder's buffers.
     pub fn new(model: Arc<Model>) -> Result<Decoder, DecodeError> {
-        let state = model.context.create_state()?;
-        Ok(Decoder { model, state })
+        let backend = model.backend()?;
+        Ok(Decoder { model, backend })
     }
 
     /// Decodes one request.

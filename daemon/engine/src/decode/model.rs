@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use whisper_rs::{FullParams, WhisperContext, WhisperContextParameters, WhisperError};
 
-use super::Prompt;
+use super::backend::Backend;
 use super::cpu::{self, CpuUnsupported};
 use super::file::{self, FileError};
-use super::greedy;
 use super::vocabulary::Vocabulary;
+use super::whisper::{self, WhisperBackend};
+use super::{DecodeError, Prompt};
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +80,7 @@ pub struct Model {
     pub(super) context: WhisperContext,
     pub(super) vocabulary: Vocabulary,
     /// A template: making one anew for each decode would leak.
-    pub(super) listening: FullParams<'static, 'static>,
+    listening: FullParams<'static, 'static>,
     name: String,
 }
 
@@ -104,18 +105,24 @@ impl Model {
         // The default has flash attention off, which must stay so: with fewer encoder positions
         // than all, whisper.cpp 1.8 lets it read what earlier calls left behind.
         let parameters = WhisperContextParameters::default();
-        let whisper = |cause| LoadError::Whisper {
+        let refused = |cause| LoadError::Whisper {
             name: name.clone(),
             cause,
         };
-        let context = WhisperContext::new_with_params(path, parameters).map_err(whisper)?;
-        let vocabulary = Vocabulary::of(&context).map_err(whisper)?;
+        let context = WhisperContext::new_with_params(path, parameters).map_err(refused)?;
+        let vocabulary = Vocabulary::of(&context).map_err(refused)?;
         Ok(Model {
             context,
             vocabulary,
-            listening: greedy::listening_params(),
+            listening: whisper::listening_params(),
             name,
         })
+    }
+
+    /// What runs this model for one decoder.
+    pub(super) fn backend(&self) -> Result<Box<dyn Backend>, DecodeError> {
+        let backend = WhisperBackend::new(&self.context, &self.listening)?;
+        Ok(Box::new(backend))
     }
 
     /// Such as `tiny.en`.
