@@ -9,7 +9,7 @@
 //!    follow each other without waiting for finals; their numbers rise.
 //! 4. Every utterance that has begun gets exactly one [`ServerMessage::Final`] or an
 //!    [`ServerMessage::Error`] that names it, in the order in which they began, unless the client
-//!    cancels it.
+//!    cancels it. Where [`Begin::cuts`] allows it, finals with [`Final::more`] may come before.
 //! 5. A client keeps at most [`ServerMessage::Ready::window_samples`] of sound unanswered by
 //!    finals, save that it may always finish the utterance it is in.
 
@@ -67,6 +67,10 @@ pub struct Begin {
     /// ISO 639-1 code, or `auto`, also when missing: let the model tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// Where the model tells the language, it is one of these; empty: any. Codes that the model
+    /// does not know are ignored, all of them if it knows none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<String>,
     /// Words to expect; a server without use for them ignores them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vocabulary: Vec<String>,
@@ -81,6 +85,9 @@ pub struct Begin {
     /// one's, given again after a reconnect. All sample numbers count from behind them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub context_samples: u64,
+    /// Whether the server may cut the utterance with a [`Final::more`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cuts: bool,
 }
 
 /// Text that is never taken back, and the sound that it covers.
@@ -88,7 +95,7 @@ pub struct Begin {
 pub struct Committed {
     /// Ends at the end of a word.
     pub text: String,
-    /// Samples from the utterance's start.
+    /// Samples from the utterance's start; 0: not known, decoding begins at the start.
     pub sample: u64,
 }
 
@@ -113,8 +120,12 @@ pub enum ServerMessage {
     Partial {
         /// Which utterance.
         utterance: u64,
-        /// Never taken back: grows, and the final begins with it.
+        /// Never taken back: grows, and the final begins with it. Behind a [`Final::more`] it
+        /// begins anew.
         committed: String,
+        /// Samples from the utterance's start that `committed` covers; 0: not known.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        committed_sample: u64,
         /// May change; carries its own leading space.
         tentative: String,
         /// Samples from the utterance's start that this decode has heard.
@@ -152,13 +163,17 @@ pub struct Final {
     pub segments: Vec<Segment>,
     /// ISO 639-1 code, given or detected.
     pub language: String,
-    /// Samples from the utterance's start to where this final ends. Less than was sent when the
-    /// server cut a long utterance: the rest is the beginning of the next one.
+    /// Samples from the utterance's start to where this final ends.
     pub sample: u64,
     /// Milliseconds that decoding took.
     pub processing_time_ms: f64,
     /// Mean probability of the text's tokens, 0..1; 0 where there is no text.
     pub confidence: f64,
+    /// Whether the server has cut a long utterance at `sample`: it goes on behind it under the same
+    /// number, with partials and finals of their own that hold only what follows. All samples and
+    /// times keep counting from the utterance's start. The last final has it false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
 }
 
 /// Error codes of [`ServerMessage::Error`].
@@ -231,4 +246,8 @@ fn decode<T: for<'de> Deserialize<'de>>(text: &str, known: &[&str]) -> Result<T,
 
 fn is_zero(value: &u64) -> bool {
     *value == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }

@@ -84,22 +84,24 @@ fn v2_client() -> impl Strategy<Value = v2::ClientMessage> {
     let begin = (
         any::<u64>(),
         way(),
-        prop::option::of(".*"),
+        (prop::option::of(".*"), vec(".*", 0..3)),
         vec(".*", 0..3),
         prop::option::of(".*"),
         prop::option::of(committed),
-        any::<u64>(),
+        (any::<u64>(), any::<bool>()),
     )
         .prop_map(
-            |(utterance, strategy, language, vocabulary, previous, committed, context_samples)| {
+            |(utterance, strategy, language, vocabulary, previous, committed, rest)| {
                 v2::ClientMessage::Begin(Begin {
                     utterance,
                     strategy,
-                    language,
+                    language: language.0,
+                    languages: language.1,
                     vocabulary,
                     previous,
                     committed,
-                    context_samples,
+                    context_samples: rest.0,
+                    cuts: rest.1,
                 })
             },
         );
@@ -124,17 +126,25 @@ fn v2_server() -> impl Strategy<Value = v2::ServerMessage> {
             window_samples,
         },
     );
-    let partial = (any::<u64>(), ".*", ".*", any::<u64>(), seconds()).prop_map(
-        |(utterance, committed, tentative, sample, processing_time_ms)| {
-            v2::ServerMessage::Partial {
-                utterance,
-                committed,
-                tentative,
-                sample,
-                processing_time_ms,
-            }
-        },
-    );
+    let partial = (
+        any::<u64>(),
+        (".*", any::<u64>()),
+        ".*",
+        any::<u64>(),
+        seconds(),
+    )
+        .prop_map(
+            |(utterance, (committed, committed_sample), tentative, sample, processing_time_ms)| {
+                v2::ServerMessage::Partial {
+                    utterance,
+                    committed,
+                    committed_sample,
+                    tentative,
+                    sample,
+                    processing_time_ms,
+                }
+            },
+        );
     let last = (
         any::<u64>(),
         ".*",
@@ -142,10 +152,18 @@ fn v2_server() -> impl Strategy<Value = v2::ServerMessage> {
         ".*",
         any::<u64>(),
         seconds(),
-        seconds(),
+        (seconds(), any::<bool>()),
     )
         .prop_map(
-            |(utterance, text, segments, language, sample, processing_time_ms, confidence)| {
+            |(
+                utterance,
+                text,
+                segments,
+                language,
+                sample,
+                processing_time_ms,
+                (confidence, more),
+            )| {
                 v2::ServerMessage::Final(Final {
                     utterance,
                     text,
@@ -154,6 +172,7 @@ fn v2_server() -> impl Strategy<Value = v2::ServerMessage> {
                     sample,
                     processing_time_ms,
                     confidence,
+                    more,
                 })
             },
         );
@@ -325,4 +344,46 @@ fn optional_fields_may_be_missing() {
             processing_time_ms: 0.0,
         }
     );
+    let partial = r#"{"type":"partial","utterance":3,"committed":"so","tentative":" far","sample":9,
+        "processing_time_ms":1.5}"#;
+    assert_eq!(
+        v2::decode_server(partial).unwrap(),
+        v2::ServerMessage::Partial {
+            utterance: 3,
+            committed: "so".to_owned(),
+            committed_sample: 0,
+            tentative: " far".to_owned(),
+            sample: 9,
+            processing_time_ms: 1.5,
+        }
+    );
+    let last = r#"{"type":"final","utterance":3,"text":"","segments":[],"language":"en","sample":9,
+        "processing_time_ms":1.5,"confidence":0.5}"#;
+    let Ok(v2::ServerMessage::Final(last)) = v2::decode_server(last) else {
+        panic!("a final without `more` is none");
+    };
+    assert!(!last.more);
+}
+
+#[test]
+fn additions_that_say_nothing_are_not_sent() {
+    // So that a peer of before them sees what it always saw.
+    let begin = v2::encode_client(&v2::ClientMessage::Begin(Begin::default()));
+    let last = v2::encode_server(&v2::ServerMessage::Final(Final::default()));
+    let partial = v2::encode_server(&v2::ServerMessage::Partial {
+        utterance: 0,
+        committed: String::new(),
+        committed_sample: 0,
+        tentative: String::new(),
+        sample: 0,
+        processing_time_ms: 0.0,
+    });
+    for (message, addition) in [
+        (&begin, "languages"),
+        (&begin, "cuts"),
+        (&last, "more"),
+        (&partial, "committed_sample"),
+    ] {
+        assert!(!message.contains(addition), "{message}");
+    }
 }

@@ -369,6 +369,7 @@ impl V2 {
             sample: spoken.utterance.len() as u64,
             processing_time_ms: transcript.processing_time_ms,
             confidence,
+            more: false,
         });
         Some(Action::Send(v2::encode_server(&message)))
     }
@@ -523,6 +524,7 @@ impl Session for V2 {
                     actions.push(Action::Send(v2::encode_server(&ServerMessage::Partial {
                         utterance: front.number,
                         committed: front.committed.clone(),
+                        committed_sample: 0,
                         tentative,
                         sample: sample as u64,
                         processing_time_ms: outcome.processing_time_ms,

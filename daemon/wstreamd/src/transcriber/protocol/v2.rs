@@ -71,10 +71,12 @@ fn begin(opening: &Opening) -> Begin {
         utterance: opening.utterance,
         strategy: opening.strategy,
         language: (opening.language != "auto").then(|| opening.language.clone()),
+        languages: Vec::new(),
         vocabulary: Vec::new(),
         previous: opening.previous.clone(),
         committed: opening.committed.clone(),
         context_samples: opening.context.len() as u64,
+        cuts: false,
     }
 }
 
@@ -94,6 +96,7 @@ fn answer(message: ServerMessage) -> Option<Answer> {
             tentative,
             sample,
             processing_time_ms,
+            ..
         } => Some(Answer::Partial {
             utterance,
             committed,

@@ -405,6 +405,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let message = ServerMessage::Partial {
             utterance,
             committed: self.spoken(words),
+            committed_sample: 0,
             tentative: rest,
             sample,
             processing_time_ms: 1.0,
