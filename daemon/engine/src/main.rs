@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 use wstream_engine::model::{self, ModelCommand};
-use wstream_engine::{offline, server, system};
+use wstream_engine::{offline, server, stats, system};
 
 /// The transcription server of wstream, around Whisper.
 #[derive(Debug, Parser)]
@@ -148,6 +148,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             }
             None => server::stdio(settings, stop).await?,
         }
+        stats::write();
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -63,6 +63,7 @@ fn the_same_sound_gives_the_same_text_whatever_was_decoded_before() {
             samples,
             effort,
             prompt: Some(Prompt {
+                vocabulary: Default::default(),
                 text: "Margaret said, Mr. Hale.".to_owned(),
                 most_tokens: 64,
             }),
@@ -141,6 +142,7 @@ fn odd_sound_is_survived() {
     let request = Request {
         samples: noise(16_000, 0.1),
         prompt: Some(Prompt {
+            vocabulary: Default::default(),
             text,
             most_tokens: usize::MAX,
         }),

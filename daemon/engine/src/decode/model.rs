@@ -12,7 +12,8 @@ use super::cpu::{self, CpuUnsupported};
 use super::file::{self, FileError};
 use super::vocabulary::Vocabulary;
 use super::whisper::{self, WhisperBackend};
-use super::{DecodeError, Prompt};
+use super::word::{self, Word};
+use super::{DecodeError, Prompt, Token};
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,10 @@ pub struct Model {
 /// More prompt than this is never tokenised: 224 tokens of text are less than 2 KiB, and the
 /// tokeniser's recursion follows the length of a word.
 const MOST_PROMPT_BYTES: usize = 4096;
+
+/// Most tokens of the words to expect: about twenty names. Longer lists make a small model write
+/// them where nobody said them, and leave no room for what was said before.
+const MOST_VOCABULARY_TOKENS: usize = 96;
 
 impl Model {
     /// Checks the processor, then the file, then loads it.
@@ -173,27 +178,66 @@ impl Model {
         whisper_rs::get_lang_str(number).unwrap_or_default()
     }
 
-    /// The end of the prompt as tokens.
+    /// The prompt as tokens: the words to expect, then the end of what was said.
     pub(super) fn prompt_tokens(&self, prompt: Option<&Prompt>) -> Vec<i32> {
         let Some(prompt) = prompt else {
             return Vec::new();
         };
+        // Half the model's context is for the prompt and the token in front of it.
+        let limit = self.context.n_text_ctx() as usize / 2 - 1;
+        let mut tokens = Vec::new();
+        for (index, word) in prompt.vocabulary.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            let more = self.tokens(&format!("{separator} {}", word.trim()));
+            if tokens.len() + more.len() >= MOST_VOCABULARY_TOKENS {
+                break;
+            }
+            tokens.extend(more);
+        }
+        if !tokens.is_empty() {
+            tokens.extend(self.tokens("."));
+        }
         let mut text = prompt.text.trim();
         if text.len() > MOST_PROMPT_BYTES {
             text = crate::text::last_bytes(text, MOST_PROMPT_BYTES);
         }
-        // Whisper's words carry the space in front of them.
-        let text = format!(" {}", text.replace('\0', ""));
+        if !text.is_empty() {
+            // Whisper's words carry the space in front of them.
+            let said = self.tokens(&format!(" {text}"));
+            let room = prompt.most_tokens.min(limit - tokens.len());
+            tokens.extend_from_slice(&said[said.len().saturating_sub(room)..]);
+        }
+        tokens
+    }
+
+    /// Text as words that can be forced on a decoder; `None` where the model's tokens do not make
+    /// exactly this text. Their times are spread over `seconds`.
+    pub fn words(&self, text: &str, seconds: f64) -> Option<Vec<Word>> {
+        let ids = self.tokens(text);
+        let bytes: Vec<u8> = ids
+            .iter()
+            .flat_map(|&id| self.vocabulary.bytes(id))
+            .copied()
+            .collect();
+        if bytes != text.as_bytes() {
+            return None;
+        }
+        let tokens: Vec<Token> = ids.iter().map(|&id| Token { id, logprob: 0.0 }).collect();
+        let step = seconds / tokens.len().max(1) as f64;
+        let times: Vec<f64> = (0..=tokens.len())
+            .map(|index| index as f64 * step)
+            .collect();
+        Some(word::split(&tokens, &times, &self.vocabulary))
+    }
+
+    /// Empty where there is none for `text`.
+    fn tokens(&self, text: &str) -> Vec<i32> {
+        let text = text.replace('\0', "");
         // A token has at least one byte, so that the buffer is always long enough: the wrapper
         // does not survive one that is not.
-        let Ok(tokens) = self.context.tokenize(&text, text.len() + 1) else {
-            return Vec::new();
-        };
-        // Half the model's context is for the prompt and the token in front of it.
-        let limit = prompt
-            .most_tokens
-            .min(self.context.n_text_ctx() as usize / 2 - 1);
-        tokens[tokens.len().saturating_sub(limit)..].to_vec()
+        self.context
+            .tokenize(&text, text.len() + 1)
+            .unwrap_or_default()
     }
 }
 
