@@ -10,6 +10,7 @@ import sys
 import time
 
 import peer
+import process
 
 
 def samples(pcm):
@@ -23,7 +24,7 @@ def main():
     parser.add_argument("--beam", type=int, default=5, help="1 is greedy")
     # What CTranslate2 takes by itself on processors without fast float16, and WhisperLive asks for.
     parser.add_argument("--compute-type", default="int8")
-    parser.add_argument("--threads", type=int, default=0, help="0 leaves it to CTranslate2: 4")
+    parser.add_argument("--threads", type=int, default=0, help="0 leaves it to CTranslate2")
     args = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     from faster_whisper import WhisperModel
@@ -41,7 +42,7 @@ def main():
     output = peer.Output(args.out)
     chosen = peer.files(args)
     decode(peer.sound(chosen[0][1])[:5 * peer.RATE * 2])
-    bill, cpu, total = peer.Bill(os.getpid()), 0.0, 0.0
+    bill, cpu, total = process.Bill(os.getpid()), 0.0, 0.0
     for name, path in chosen:
         try:
             pcm = peer.sound(path)

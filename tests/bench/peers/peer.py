@@ -1,22 +1,18 @@
-"""What the adapters share: arguments, sound, the clock, the output and the bill of a process.
+"""What the adapters share: arguments, sound, the clock and the output.
 
 Enters: a list of sound files. Leaves: JSON lines, one per change of what the peer shows (see
 README.md). Everything runs in one thread; the peer runs in processes of its own.
 """
 import argparse
 import asyncio
-import collections
-import contextlib
 import importlib.metadata
 import json
-import os
 import pathlib
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
+
+from process import Bill, Watch, server
 
 RATE = 16000
 # A microphone hands over 10 to 100 ms at once; our daemon works on 30 ms.
@@ -29,10 +25,8 @@ QUIET_S = 3.0
 IDLE_S = 1.0
 # How often the end is looked for; arrivals are stamped by themselves, so this blurs no time.
 LOOK_S = 0.25
-# The share of one core above which a server is at work; one that waits needs about a hundredth.
-BUSY = 0.1
-# A model is loaded within this even on a busy machine, or something is broken.
-START_S = 180
+# Longer than any decode of 30 s of sound by a small model, even with all its repetitions.
+SETTLE_S = 30.0
 
 
 def arguments(description):
@@ -97,119 +91,8 @@ class Output:
         print(f"{file}: {error!r}", file=sys.stderr)
 
 
-def tree(pid):
-    """A process and all that descend from it."""
-    children = collections.defaultdict(list)
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                # The name in brackets may hold spaces; the parent is the second field after it.
-                after = (entry / "stat").read_text().rpartition(")")[2].split()
-                children[int(after[1])].append(int(entry.name))
-    found, todo = [], [pid]
-    while todo:
-        found.append(todo.pop())
-        todo += children[found[-1]]
-    return found
-
-
-def cpu_s(pid):
-    """Processor time of a process, of its children, and of the ended ones that it has waited for."""
-    ticks = 0
-    for process in tree(pid):
-        with contextlib.suppress(OSError):
-            after = pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, after[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def machine_s():
-    """Processor time that everything on this machine has used since it started."""
-    # user, nice, system, idle, iowait, irq, softirq; see proc(5).
-    ticks = list(map(int, pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:8]))
-    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
-
-
-class Bill:
-    """What a process and all others use from now on."""
-
-    def __init__(self, pid):
-        self.pid = pid
-        self.at, self.cpu, self.machine = time.monotonic(), cpu_s(pid), machine_s()
-        self.own = sum(os.times()[:4])
-
-    def fields(self):
-        cpu = cpu_s(self.pid) - self.cpu
-        own = 0.0 if self.pid == os.getpid() else sum(os.times()[:4]) - self.own
-        others = max(0.0, machine_s() - self.machine - cpu - own)
-        # Beyond a few per cent of the cores, another program has slowed this one down.
-        wall = (time.monotonic() - self.at) * (os.cpu_count() or 1)
-        return {"cpu_s": round(cpu, 2), "peak_rss_mb": round(peak_rss_mb(self.pid), 1),
-                "others_cpu_percent": round(100 * others / wall, 1)}
-
-
-def peak_rss_mb(pid):
-    """The sum of what each process of the tree has held at most, in 10^6 bytes."""
-    total = 0
-    for process in tree(pid):
-        with contextlib.suppress(OSError):
-            for line in pathlib.Path(f"/proc/{process}/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    total += int(line.split()[1]) * 1024
-    return total / 1e6
-
-
 def version(distribution):
     return importlib.metadata.version(distribution)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def offline_environment(home):
-    """No hub is asked, and what a peer wants to keep goes away with the folder."""
-    return dict(os.environ, HOME=home, HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
-
-
-@contextlib.contextmanager
-def server(command, port):
-    """The peer's server until the block ends; its process number. Its log is shown if it fails."""
-    with tempfile.TemporaryDirectory(prefix="peer") as home:
-        log = pathlib.Path(home) / "log"
-        with open(log, "wb") as stream:
-            # A folder of its own: from ours, `import whisperlivekit` would find our adapter.
-            process = subprocess.Popen(command, cwd=home, env=offline_environment(home),
-                                       stdin=subprocess.DEVNULL, stdout=stream,
-                                       stderr=subprocess.STDOUT, start_new_session=True)
-        try:
-            wait_for(process, port)
-            yield process.pid
-        except BaseException:
-            print(log.read_text(errors="replace")[-4000:], file=sys.stderr)
-            raise
-        finally:
-            # Its children are in its group, which start_new_session made.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-
-def wait_for(process, port):
-    give_up = time.monotonic() + START_S
-    while time.monotonic() < give_up:
-        if process.poll() is not None:
-            raise RuntimeError(f"the server ended with {process.returncode} before it listened")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.2)
-    raise RuntimeError(f"the server does not listen after {START_S} s")
 
 
 async def play(peer, pid, pcm, file, output, late):
@@ -265,7 +148,7 @@ async def finish(peer, websocket, arrivals, started, pid):
         await websocket.send(peer.END)
     # Silence was sent as well, so the sound itself has ended before.
     asked = time.monotonic() - peer.SILENCE_S
-    seen, idle_since, work = 0, time.monotonic(), cpu_s(pid)
+    seen, watch = 0, Watch(pid)
     while True:
         for at, message in arrivals[seen:]:
             if message is None:
@@ -277,13 +160,10 @@ async def finish(peer, websocket, arrivals, started, pid):
         seen = len(arrivals)
         heard = max(arrivals[-1][0] if arrivals else started, asked)
         # No message does not mean that nothing is done: a decode of a long piece takes seconds.
-        work, before = cpu_s(pid), work
-        now = time.monotonic()
-        if work - before > BUSY * LOOK_S:
-            idle_since = now
+        idle_s, now = watch.idle_s(), time.monotonic()
         if now - (asked if peer.TELLS_ITS_END else heard) > peer.PATIENCE_S:
             by = "gave up"
-        elif (not peer.TELLS_ITS_END and now - heard > QUIET_S and now - idle_since > IDLE_S):
+        elif not peer.TELLS_ITS_END and now - heard > QUIET_S and idle_s > IDLE_S:
             by = "quiet"
         else:
             await asyncio.sleep(LOOK_S)
@@ -293,12 +173,20 @@ async def finish(peer, websocket, arrivals, started, pid):
         return now - started, by
 
 
+async def settle(pid):
+    """Waits for what the server still computes for a file that is over, lest the next one pay."""
+    watch, give_up = Watch(pid), time.monotonic() + SETTLE_S
+    while watch.idle_s() < IDLE_S and time.monotonic() < give_up:
+        await asyncio.sleep(LOOK_S)
+
+
 async def feed(peer, pid, args, output):
     """All files, one after the other. The last line of the output."""
     chosen = files(args)
     # The first sound after the start meets cold caches, and a model that is loaded on demand.
     await play(peer, pid, sound(chosen[0][1])[:5 * RATE * 2], "", None, [])
     late, total = [], 0.0
+    await settle(pid)
     bill = Bill(pid)
     for name, path in chosen:
         try:
@@ -307,6 +195,7 @@ async def feed(peer, pid, args, output):
             await play(peer, pid, pcm, name, output, late)
         except Exception as error:  # one file that fails must not hide the others
             output.fail(name, error)
+        await settle(pid)
     return {**bill.fields(), "sound_s": round(total, 3),
             "worst_late_ms": round(1000 * max(late, default=0.0), 2)}
 

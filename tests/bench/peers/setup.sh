@@ -7,7 +7,7 @@
 # What was made is kept, so a second run costs nothing. The lists are complete, and pip must add
 # nothing (--no-deps): WhisperLive asks for a sound library, OpenVINO and more that its server
 # never loads, and PyTorch for compilers. PyTorch comes once, for both that need it. The index
-# has no build of it without CUDA, and it does not load without CUDA's libraries: 4.5 GB.
+# has no build of it without CUDA, and it does not load without CUDA's libraries: 4 GB.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 readonly PEERS=(faster-whisper whisperlivekit whisper-live)

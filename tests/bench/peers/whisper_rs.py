@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import peer
+from process import Bill
 
 
 def main():
@@ -36,7 +37,7 @@ def main():
     names = iter(chosen)
     for line in process.stdout:
         if bill is None:
-            bill = peer.Bill(process.pid)
+            bill = Bill(process.pid)
             continue
         # An ended process keeps its times until it is waited for, but its memory is gone.
         rss = used.get("peak_rss_mb", 0.0)

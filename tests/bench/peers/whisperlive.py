@@ -14,6 +14,7 @@ import uuid
 import websockets
 
 import peer
+import process
 
 # Its server has no program in the package, only this entry.
 SERVER = """
@@ -34,7 +35,7 @@ class WhisperLive:
     END = b"END_OF_AUDIO"
 
     def __init__(self, language):
-        self.port = peer.free_port()
+        self.port = process.free_port()
         self.language = language
 
     async def connect(self):

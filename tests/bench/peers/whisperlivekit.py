@@ -12,6 +12,7 @@ import sys
 import websockets
 
 import peer
+import process
 
 
 class WhisperLiveKit:
@@ -24,7 +25,7 @@ class WhisperLiveKit:
     END = b""
 
     def __init__(self, language):
-        self.port = peer.free_port()
+        self.port = process.free_port()
         self.language = language
         # What it has shown last, which its end makes final.
         self.shown = ("", "")
