@@ -3,6 +3,7 @@
 
 mod choices;
 mod file;
+mod lists;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::vad::VadMode;
 
 pub use choices::{Choices, Key};
 pub use file::{ConfigError, default_path, load, parse};
+pub(crate) use lists::{BadList, check_languages, check_vocabulary};
 pub use watch::watch;
 
 /// The commented default configuration, as it is installed.
@@ -33,6 +35,10 @@ pub struct Config {
     pub model: String,
     /// ISO 639-1 code or `auto`.
     pub language: String,
+    /// Which languages `auto` may find; empty: any.
+    pub languages: Vec<String>,
+    /// Words to expect.
+    pub vocabulary: Vec<String>,
     /// Which microphone.
     pub audio: Audio,
     /// Voice activity detection.
@@ -104,6 +110,8 @@ impl Default for Config {
             backend: wstream_api::BACKEND_LOCAL.to_owned(),
             model: String::new(),
             language: wstream_wire::language::AUTO.to_owned(),
+            languages: Vec::new(),
+            vocabulary: Vec::new(),
             audio: Audio::default(),
             vad: Vad::default(),
             endpoint: EndpointSettings::default(),

@@ -52,6 +52,8 @@ pub struct Channels {
     pub to_partials: watch::Sender<Option<LatestPartial>>,
     /// What the bus answers property reads with.
     pub published: watch::Sender<Published>,
+    /// The number of the next utterance; shared by all who begin one.
+    pub next_utterance: Arc<AtomicU64>,
 }
 
 /// The daemon's state. See `daemon/README.md` for the invariants that it keeps.
@@ -104,7 +106,7 @@ impl Daemon {
             settings,
             listening: None,
             next_session: 1,
-            next_utterance: Arc::new(AtomicU64::new(1)),
+            next_utterance: channels.next_utterance,
             level_watchers: Vec::new(),
             leaving: None,
         }
@@ -394,6 +396,7 @@ impl Daemon {
             Event::Started { .. }
             | Event::Ended { .. }
             | Event::Final(_)
+            | Event::Cut { .. }
             | Event::Failed { .. } => {
                 let signals = self.ledger.handle(event);
                 self.send_all(signals);

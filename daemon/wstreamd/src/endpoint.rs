@@ -157,6 +157,8 @@ enum State {
     Open {
         /// Samples given so far.
         samples: usize,
+        /// Samples of these that a server has answered already: they make it no longer.
+        answered: usize,
         /// Frames without voice in a row.
         silent: usize,
         /// Sum of the levels of the voiced frames, and how many they are.
@@ -192,6 +194,17 @@ impl Endpointer {
         self.position
     }
 
+    /// The open utterance's samples up to this one are answered: what its length asks for (patience
+    /// that shrinks, the longest allowed) counts from there.
+    pub fn answered(&mut self, sample: u64) {
+        if let State::Open {
+            samples, answered, ..
+        } = &mut self.state
+        {
+            *answered = (*samples).min(sample as usize);
+        }
+    }
+
     /// Takes the next frame; appends what follows from it to `actions`.
     pub fn push(&mut self, frame: &[i16; FRAME], heard: Heard, actions: &mut Vec<Action>) {
         self.position += FRAME as u64;
@@ -222,10 +235,14 @@ impl Endpointer {
         }
         self.position += rest.len() as u64;
         if let State::Open {
-            samples, silent, ..
+            samples,
+            answered,
+            silent,
+            ..
         } = &mut self.state
         {
-            if *silent < self.tail && !rest.is_empty() && *samples + rest.len() <= self.longest {
+            let heard = *samples - *answered + rest.len();
+            if *silent < self.tail && !rest.is_empty() && heard <= self.longest {
                 *samples += rest.len();
                 actions.push(Action::Sound(rest.into()));
             }
@@ -297,13 +314,14 @@ impl Endpointer {
     fn push_voice(&mut self, frame: &[i16; FRAME], heard: Heard, actions: &mut Vec<Action>) {
         let State::Open {
             samples,
+            answered,
             silent,
             level,
         } = &mut self.state
         else {
             return;
         };
-        if *samples + self.held.len() + FRAME > self.longest {
+        if *samples - *answered + self.held.len() + FRAME > self.longest {
             // The held silence and this frame do not fit any more: the next utterance has them.
             self.end(actions);
             self.continuing = self.hangover;
@@ -319,7 +337,7 @@ impl Endpointer {
         level.1 += 1;
         self.held.extend_from_slice(frame);
         *samples += self.held.len();
-        let progress = *samples as f64 / self.longest as f64;
+        let progress = (*samples - *answered) as f64 / self.longest as f64;
         let urgency = (progress - URGENT) / (1.0 - URGENT);
         let dip = DIP[0] + (DIP[1] - DIP[0]) * urgency;
         let mean = level.0 / f64::from(level.1);
@@ -333,7 +351,10 @@ impl Endpointer {
 
     fn push_silence(&mut self, frame: &[i16; FRAME], actions: &mut Vec<Action>) {
         let State::Open {
-            samples, silent, ..
+            samples,
+            answered,
+            silent,
+            ..
         } = &mut self.state
         else {
             return;
@@ -345,9 +366,9 @@ impl Endpointer {
         }
         *silent += 1;
         self.held.extend_from_slice(frame);
-        let heard = *samples + self.held.len();
+        let heard = *samples - *answered + self.held.len();
         if *silent <= self.tail && heard <= self.longest {
-            *samples = heard;
+            *samples += self.held.len();
             actions.push(Action::Sound(self.held.as_slice().into()));
             self.held.clear();
         }
@@ -362,7 +383,8 @@ impl Endpointer {
 
     /// Whether not one more frame fits.
     fn is_full(&self) -> bool {
-        matches!(self.state, State::Open { samples, .. } if samples + FRAME > self.longest)
+        matches!(self.state, State::Open { samples, answered, .. }
+            if samples - answered + FRAME > self.longest)
     }
 
     fn begin(&mut self, actions: &mut Vec<Action>) {
@@ -372,6 +394,7 @@ impl Endpointer {
         actions.push(Action::Sound(self.held.as_slice().into()));
         self.state = State::Open {
             samples: self.held.len(),
+            answered: 0,
             silent: 0,
             level: (0.0, 0),
         };

@@ -76,6 +76,16 @@ pub enum Event {
     },
     /// An utterance's text.
     Final(Transcript),
+    /// The server has cut a long utterance: its text up to there. The rest of its sound, also what
+    /// its source still says of it under its number, is the utterance `next`, which begins with this.
+    Cut {
+        /// Of the utterance that ends.
+        transcript: Transcript,
+        /// Seconds of sound that it has.
+        duration_s: f64,
+        /// The number of what goes on.
+        next: u64,
+    },
     /// An utterance ends without text.
     Failed {
         /// Which utterance.

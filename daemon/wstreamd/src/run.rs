@@ -1,6 +1,8 @@
 //! Starts every stage, connects them, and ends them in order.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,10 +53,12 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     let (to_signals, signals) = mpsc::channel(SIGNAL_QUEUE);
     let (to_partials, partials) = watch::channel(None);
     let (publish, published) = watch::channel(settings.publish());
+    let next_utterance = Arc::new(AtomicU64::new(1));
 
     let connection = bus::serve(commander.clone(), published.clone()).await?;
     let transcriber = tokio::spawn(transcriber::run(
         settings.transcriber(),
+        next_utterance.clone(),
         from_audio,
         from_daemon,
         to_daemon.clone(),
@@ -68,6 +72,7 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
         to_signals,
         to_partials,
         published: publish,
+        next_utterance,
     };
     let daemon = tokio::spawn(Daemon::new(settings, channels).run());
     let from_daemon = FromDaemon {

@@ -1,6 +1,7 @@
 //! What the audio thread hands to the transcriber: utterances, as they are heard.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use wstream_wire::Strategy;
@@ -60,6 +61,9 @@ pub struct Utterance {
     pub live: bool,
     /// What the session's caller asked for.
     pub options: Arc<SessionOptions>,
+    /// Samples from its start that a server has answered already by cutting it. Written by the
+    /// transcriber, read by the audio thread: what is answered makes an utterance no longer.
+    pub answered_samples: Arc<AtomicU64>,
 }
 
 /// What one session asks for differently from the daemon's settings.
@@ -71,4 +75,8 @@ pub struct SessionOptions {
     pub backend: Option<String>,
     /// Instead of the daemon's language: ISO 639-1 or `auto`.
     pub language: Option<String>,
+    /// Instead of the daemon's: which languages `auto` may find; empty: any.
+    pub languages: Option<Arc<[String]>>,
+    /// Instead of the daemon's: words to expect.
+    pub vocabulary: Option<Arc<[String]>>,
 }

@@ -6,6 +6,8 @@
 
 use std::future::poll_fn;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -27,6 +29,7 @@ mod connection;
 mod local;
 mod protocol;
 
+mod kept;
 mod outbox;
 mod shown;
 mod unanswered;
@@ -34,8 +37,8 @@ mod unanswered;
 #[cfg(test)]
 mod tests;
 
-/// What the transcriber works with, as configured and as switched at run time. Strategy and
-/// language count from the next utterance on, the backend and the model at once.
+/// What the transcriber works with, as configured and as switched at run time. Strategy, languages
+/// and vocabulary count from the next utterance on, the backend and the model at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TranscriberSettings {
     /// Who transcribes, unless a session asks for another.
@@ -46,6 +49,10 @@ pub struct TranscriberSettings {
     pub strategy: Strategy,
     /// ISO 639-1 code or `auto`.
     pub language: String,
+    /// Which languages `auto` may find; empty: any.
+    pub languages: Arc<[String]>,
+    /// Words to expect.
+    pub vocabulary: Arc<[String]>,
     /// The local engine.
     pub engine: EngineSettings,
     /// Most sound kept of utterances without a final; beyond it the oldest fails.
@@ -92,14 +99,16 @@ pub enum ToTranscriber {
     Shutdown(oneshot::Sender<()>),
 }
 
-/// Runs until [`ToTranscriber::Shutdown`] or until both channels have closed.
+/// Runs until [`ToTranscriber::Shutdown`] or until both channels have closed. `next_utterance` is
+/// the counter of those who capture: what goes on behind a cut takes its number from it too.
 pub async fn run(
     settings: TranscriberSettings,
+    next_utterance: Arc<AtomicU64>,
     mut from_audio: mpsc::Receiver<Speech>,
     mut from_daemon: mpsc::Receiver<ToTranscriber>,
     to_daemon: mpsc::Sender<Event>,
 ) {
-    let mut work = Work::new(settings);
+    let mut work = Work::new(settings, next_utterance);
     let (mut audio_open, mut daemon_open) = (true, true);
     while audio_open || daemon_open {
         work.settle(Instant::now());

@@ -10,6 +10,12 @@ pub const STRATEGY: &str = "strategy";
 pub const BACKEND: &str = "backend";
 /// Option, `s`: an ISO 639-1 code or `auto`, for this session. Also a detail of `Final`.
 pub const LANGUAGE: &str = "language";
+/// Option, `as`: the languages that `auto` may find, as ISO 639-1 codes, for this session; empty:
+/// any.
+pub const LANGUAGES: &str = "languages";
+/// Option, `as`: words to expect, such as names, for this session; at most 100 of at most 64
+/// characters each.
+pub const VOCABULARY: &str = "vocabulary";
 
 /// `Feed` option, `s`: `auto` (WAV or FLAC, told by its first bytes; the default), `s16le` or
 /// `f32le`.
@@ -39,6 +45,9 @@ pub const LATENCY_MS: &str = "latency_ms";
 /// `Final` detail, `d`: mean probability of the text's tokens, 0..1; absent where the server does
 /// not tell.
 pub const CONFIDENCE: &str = "confidence";
+/// `Final` detail, `b`: present and true where a long utterance was cut in the middle of what was
+/// said; the utterance that starts next goes on where this one ends.
+pub const CONTINUES: &str = "continues";
 /// `Final` detail, `s`: the text before filters.
 pub const RAW: &str = "raw";
 /// Detail of all signals of an utterance, `t`: the session's number.

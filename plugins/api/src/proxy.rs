@@ -16,7 +16,7 @@ pub type RecentFinal = (u64, String, HashMap<String, OwnedVariant>);
 pub trait Dictation {
     /// Opens the microphone; answers when it is open, with the session's number. While a
     /// microphone session is under way, that one's number.
-    /// Options: `strategy`, `backend`, `language`.
+    /// Options: `strategy`, `backend`, `language`, `languages`, `vocabulary`.
     fn start(&self, options: HashMap<&str, Variant<'_>>) -> Result<u64, Error>;
 
     /// Closes the microphone, or stops reading what `Feed` was given. An utterance under way ends
@@ -32,7 +32,8 @@ pub trait Dictation {
 
     /// Takes sound from a descriptor (file, pipe or socket) in place of the microphone; answers
     /// when its format has been understood. `Error.Busy` while another session takes sound.
-    /// Options: `format`, `rate`, `channels`, `realtime`, `strategy`, `backend`, `language`.
+    /// Options: `format`, `rate`, `channels`, `realtime`, `strategy`, `backend`, `language`,
+    /// `languages`, `vocabulary`.
     fn feed(&self, sound: Fd<'_>, options: HashMap<&str, Variant<'_>>) -> Result<u64, Error>;
 
     /// Chooses the strategy from the next utterance on: `prompt`, `context` or `hybrid`.
@@ -123,12 +124,13 @@ pub trait Dictation {
         details: HashMap<&str, Variant<'_>>,
     ) -> zbus::Result<()>;
 
-    /// The end of speech is confirmed; the final is still to come.
+    /// The end of speech is confirmed, or a long utterance is cut; the final is still to come.
     #[zbus(signal)]
     fn ended(&self, utterance: u64, details: HashMap<&str, Variant<'_>>) -> zbus::Result<()>;
 
     /// What was said; empty when nothing was. Every utterance ends by this, `Failed` or
-    /// `Cancelled`, and no `Partial` follows.
+    /// `Cancelled`, and no `Partial` follows. A long utterance that is cut becomes several; all but
+    /// the last have the detail `continues`.
     #[zbus(signal, name = "Final")]
     fn final_text(
         &self,

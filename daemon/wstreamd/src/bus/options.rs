@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use wstream_api::keys;
 use zbus::OwnedVariant;
 
 use crate::capture::FeedFormat;
+use crate::config::{BadList, check_languages, check_vocabulary};
 use crate::daemon::FeedRequest;
 use crate::fault::{Fault, FaultKind};
 use crate::source::{CHANNELS, RATES};
@@ -88,7 +90,21 @@ fn take_session(options: &mut Options) -> Result<SessionOptions, Fault> {
         strategy,
         backend,
         language,
+        languages: take_list(options, keys::LANGUAGES, check_languages)?,
+        vocabulary: take_list(options, keys::VOCABULARY, check_vocabulary)?,
     })
+}
+
+fn take_list(
+    options: &mut Options,
+    key: &str,
+    check: fn(&[String]) -> Result<(), BadList>,
+) -> Result<Option<Arc<[String]>>, Fault> {
+    let Some(list) = take::<Vec<String>>(options, key, "a list of strings")? else {
+        return Ok(None);
+    };
+    check(&list).map_err(|it| bad(format!("{} = {}: {}", it.key, it.value, it.problem)))?;
+    Ok(Some(list.into()))
 }
 
 fn take<T: TryFrom<OwnedVariant>>(

@@ -150,6 +150,9 @@ pub(super) fn final_details(text: &FinalText) -> Details<'_> {
     if let Some(confidence) = text.confidence {
         details.insert(keys::CONFIDENCE, confidence.into());
     }
+    if text.continues {
+        details.insert(keys::CONTINUES, true.into());
+    }
     details
 }
 

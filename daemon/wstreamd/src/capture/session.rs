@@ -140,6 +140,8 @@ struct Open {
     samples: u64,
     /// It has failed; the rest of its sound goes nowhere.
     lost: bool,
+    /// Samples of it that a server has answered by cutting it.
+    answered: Arc<AtomicU64>,
 }
 
 /// The interrupt was raised.
@@ -202,6 +204,10 @@ impl Session<'_> {
             taken += FRAME;
             self.report_level(frame);
             let heard = self.detector.hear(frame);
+            if let Some(open) = &self.open {
+                self.endpointer
+                    .answered(open.answered.load(Ordering::Relaxed));
+            }
             self.endpointer.push(frame, heard, &mut actions);
             for action in actions.drain(..) {
                 if self.act(action).is_err() {
@@ -274,11 +280,13 @@ impl Session<'_> {
             session: self.number,
             at_s: seconds(at),
         });
+        let answered = Arc::new(AtomicU64::new(0));
         self.open = Some(Open {
             utterance,
             at,
             samples: 0,
             lost: false,
+            answered: Arc::clone(&answered),
         });
         if self.live && self.is_full() {
             // The transcriber never hears of it.
@@ -290,6 +298,7 @@ impl Session<'_> {
             session: self.number,
             live: self.live,
             options: Arc::clone(&self.options),
+            answered_samples: answered,
         }));
     }
 

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::Config;
+use super::{BadList, Config, check_languages, check_vocabulary};
 use crate::endpoint::EndpointSettings;
 use crate::source::HOSTS;
 
@@ -133,6 +133,13 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             "not a language that Whisper knows: use \"auto\" or an ISO 639-1 code such as \"en\"",
         ));
     }
+    let bad = |bad: BadList| ConfigError::Value {
+        key: bad.key,
+        value: bad.value,
+        problem: bad.problem,
+    };
+    check_languages(&config.languages).map_err(bad)?;
+    check_vocabulary(&config.vocabulary).map_err(bad)?;
     if !config.model.is_empty() && !wstream_wire::files::is_model_name(&config.model) {
         return Err(value(
             "model",
@@ -248,7 +255,14 @@ mod tests {
                 "{table_name}"
             );
         }
-        for key in ["strategy", "backend", "model", "language"] {
+        for key in [
+            "strategy",
+            "backend",
+            "model",
+            "language",
+            "languages",
+            "vocabulary",
+        ] {
             assert!(table.contains_key(key), "{key}");
         }
     }
@@ -276,6 +290,8 @@ mod tests {
             ("[engine]\nthreads = 1000", "engine.threads"),
             ("[audio]\nhost = \"jack\"", "audio.host"),
             ("language = \"klingon\"", "language"),
+            ("languages = [\"en\", \"auto\"]", "languages[1]"),
+            ("vocabulary = [\"wstream\", \"\"]", "vocabulary[1]"),
             ("model = \"../x\"", "model"),
             ("backend = \"desk\"", "backend"),
             ("[remote.desk]\nurl = \"http://x\"", "remote.desk.url"),
@@ -287,6 +303,7 @@ mod tests {
                 message.contains("use")
                     || message.contains("must")
                     || message.contains("add")
+                    || message.contains("remove")
                     || message.contains("see"),
                 "{message}"
             );

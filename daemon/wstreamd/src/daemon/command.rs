@@ -122,6 +122,8 @@ pub struct FinalText {
     pub strategy: String,
     /// The backend's name.
     pub backend: String,
+    /// Whether a long utterance was cut here, and goes on as the one that starts next.
+    pub continues: bool,
 }
 
 /// What the bus is told, in this order.

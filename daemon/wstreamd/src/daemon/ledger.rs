@@ -1,5 +1,8 @@
 //! What is owed: every utterance that started gets exactly one end, and every session ends when
 //! its last utterance has. No input or output: events in, signals out.
+//!
+//! Behind a cut an utterance goes on under a new number; what its source still says of it comes
+//! under the old one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -49,6 +52,13 @@ struct Session {
 #[derive(Debug)]
 struct Owed {
     session: u64,
+    /// The number under which its source speaks of it.
+    heard_as: u64,
+    /// Seconds of sound from the session's beginning to its first sample.
+    at_s: f64,
+    /// Seconds under `heard_as` that come before its first sample.
+    before_s: f64,
+    /// Set when it has ended and only the final is missing.
     ended_at: Option<Instant>,
     duration_s: f64,
 }
@@ -117,23 +127,30 @@ impl Ledger {
                 at_s,
                 duration_s,
                 at,
-            } => match self.owed.get_mut(&utterance) {
-                Some(owed) => {
+            } => match self.find(utterance) {
+                Some((utterance, owed)) => {
                     owed.ended_at = Some(at);
-                    owed.duration_s = duration_s;
+                    owed.duration_s = duration_s - owed.before_s;
                     vec![Signal::Ended {
                         utterance,
                         session,
                         at_s,
-                        duration_s,
+                        duration_s: owed.duration_s,
                     }]
                 }
                 None => Vec::new(),
             },
             Event::Final(transcript) => self.finish(transcript),
-            Event::Failed { utterance, fault } => match self.owed.remove(&utterance) {
-                Some(Owed { session, .. }) => {
+            Event::Cut {
+                transcript,
+                duration_s,
+                next,
+            } => self.cut(transcript, duration_s, next),
+            Event::Failed { utterance, fault } => match self.find(utterance) {
+                Some((utterance, owed)) => {
                     tracing::warn!(utterance, %fault, "utterance failed");
+                    let session = owed.session;
+                    self.owed.remove(&utterance);
                     let failed = Signal::Failed {
                         utterance,
                         session,
@@ -147,6 +164,16 @@ impl Ledger {
         }
     }
 
+    /// What is owed of the utterance with this number, or of the one that it goes on as: that is
+    /// never a number of a source's.
+    fn find(&mut self, utterance: u64) -> Option<(u64, &mut Owed)> {
+        let is_meant = |(number, owed): &(&u64, &mut Owed)| {
+            **number == utterance || owed.heard_as == utterance
+        };
+        let (&number, owed) = self.owed.iter_mut().find(is_meant)?;
+        Some((number, owed))
+    }
+
     fn started(&mut self, utterance: u64, session: u64, at_s: f64) -> Vec<Signal> {
         let Some(opened) = self.sessions.get_mut(&session) else {
             return Vec::new();
@@ -155,6 +182,9 @@ impl Ledger {
         let source = opened.kind.name();
         let owed = Owed {
             session,
+            heard_as: utterance,
+            at_s,
+            before_s: 0.0,
             ended_at: None,
             duration_s: 0.0,
         };
@@ -171,6 +201,55 @@ impl Ledger {
         let Some(owed) = self.owed.remove(&transcript.utterance) else {
             return Vec::new();
         };
+        let text = self.final_text(transcript, &owed);
+        self.with_session_end(Signal::Final(text), owed.session)
+    }
+
+    /// An utterance ends at a cut, and what goes on begins. Its source may have ended it already:
+    /// then all that is left of it is the end of what goes on.
+    fn cut(&mut self, transcript: Transcript, duration_s: f64, next: u64) -> Vec<Signal> {
+        let utterance = transcript.utterance;
+        let Some(mut owed) = self.owed.remove(&utterance) else {
+            return Vec::new();
+        };
+        let session = owed.session;
+        let at_s = owed.at_s + duration_s;
+        let rest = Owed {
+            session,
+            heard_as: owed.heard_as,
+            at_s,
+            before_s: owed.before_s + duration_s,
+            ended_at: owed.ended_at,
+            duration_s: (owed.duration_s - duration_s).max(0.0),
+        };
+        let mut signals = Vec::new();
+        owed.duration_s = duration_s;
+        if owed.ended_at.is_none() {
+            owed.ended_at = Some(Instant::now());
+            signals.push(Signal::Ended {
+                utterance,
+                session,
+                at_s,
+                duration_s,
+            });
+        }
+        let mut text = self.final_text(transcript, &owed);
+        text.continues = true;
+        signals.push(Signal::Final(text));
+        let ended = rest.ended_at.is_some().then_some(Signal::Ended {
+            utterance: next,
+            session,
+            at_s: at_s + rest.duration_s,
+            duration_s: rest.duration_s,
+        });
+        signals.extend(self.started(next, session, at_s));
+        self.owed.insert(next, rest);
+        signals.extend(ended);
+        signals
+    }
+
+    /// A final with its details; kept for those who ask for the recent ones.
+    fn final_text(&mut self, transcript: Transcript, owed: &Owed) -> Box<FinalText> {
         let latency = owed.ended_at.map(|at| at.elapsed().as_secs_f64() * 1e3);
         let text = FinalText {
             utterance: transcript.utterance,
@@ -185,12 +264,13 @@ impl Ledger {
             confidence: transcript.confidence,
             strategy: transcript.strategy.to_string(),
             backend: transcript.backend,
+            continues: false,
         };
         if !text.text.is_empty() {
             self.recent.push_back(text.clone());
             self.keep_recent(self.recent_limit);
         }
-        self.with_session_end(Signal::Final(Box::new(text)), owed.session)
+        Box::new(text)
     }
 
     /// No more utterances of this session will start.
@@ -297,12 +377,26 @@ mod tests {
         }
     }
 
+    fn cut(utterance: u64, said: &str, next: u64) -> Event {
+        let Event::Final(transcript) = text(utterance, said) else {
+            unreachable!("a text is a final");
+        };
+        Event::Cut {
+            transcript,
+            duration_s: 0.25,
+            next,
+        }
+    }
+
     fn names(signals: Vec<Signal>) -> Vec<String> {
         signals
             .into_iter()
             .map(|signal| match signal {
                 Signal::Started { utterance, .. } => format!("started {utterance}"),
                 Signal::Ended { utterance, .. } => format!("ended {utterance}"),
+                Signal::Final(text) if text.continues => {
+                    format!("final {} {} and on", text.utterance, text.text)
+                }
                 Signal::Final(text) => format!("final {} {}", text.utterance, text.text),
                 Signal::Failed { utterance, .. } => format!("failed {utterance}"),
                 Signal::Cancelled { utterance } => format!("cancelled {utterance}"),
@@ -357,6 +451,76 @@ mod tests {
             assert!(ledger.handle(late).is_empty());
         }
         assert!(ledger.capture_ended(1, None).is_empty());
+    }
+
+    #[test]
+    fn behind_a_cut_an_utterance_goes_on_under_another_number() {
+        let mut ledger = Ledger::new(10);
+        ledger.open_session(1, SourceKind::Microphone);
+        ledger.handle(started(1, 1));
+        assert_eq!(
+            names(ledger.handle(cut(1, "one", 7))),
+            ["ended 1", "final 1 one and on", "started 7"]
+        );
+        // The next has begun already: a feed runs ahead.
+        ledger.handle(started(2, 1));
+        assert_eq!(
+            names(ledger.handle(cut(7, "two", 8))),
+            ["ended 7", "final 7 two and on", "started 8"]
+        );
+        let signals = ledger.handle(ended(1, 1));
+        let Signal::Ended {
+            utterance,
+            at_s,
+            duration_s,
+            ..
+        } = signals[0]
+        else {
+            panic!("{signals:?}");
+        };
+        assert_eq!((utterance, at_s, duration_s), (8, 1.0, 0.5));
+        // The source has ended it: what is cut off now changes no end.
+        assert_eq!(
+            names(ledger.handle(cut(8, "three", 9))),
+            ["final 8 three and on", "started 9", "ended 9"]
+        );
+        assert!(names(ledger.capture_ended(1, None)).is_empty());
+        assert_eq!(names(ledger.handle(text(9, "four"))), ["final 9 four"]);
+        assert_eq!(
+            names(ledger.handle(text(2, "five"))),
+            ["final 2 five", "session 1 of 5"]
+        );
+    }
+
+    #[test]
+    fn what_goes_on_can_fail_and_be_cancelled() {
+        // Its source fails it, by the number that it knows.
+        let mut ledger = Ledger::new(10);
+        ledger.open_session(1, SourceKind::Microphone);
+        ledger.handle(started(1, 1));
+        ledger.handle(cut(1, "one", 7));
+        assert_eq!(names(ledger.handle(failed(1))), ["failed 7"]);
+        assert!(names(ledger.handle(ended(1, 1))).is_empty());
+        assert!(names(ledger.handle(text(7, "late"))).is_empty());
+        // Its server fails it.
+        ledger.handle(started(2, 1));
+        ledger.handle(cut(2, "one", 8));
+        assert_eq!(names(ledger.handle(failed(8))), ["failed 8"]);
+        assert!(names(ledger.handle(ended(2, 1))).is_empty());
+        // It failed before its cut was heard of: it does not go on.
+        ledger.handle(started(3, 1));
+        assert_eq!(names(ledger.handle(failed(3))), ["failed 3"]);
+        assert!(names(ledger.handle(cut(3, "late", 9))).is_empty());
+        assert!(names(ledger.handle(text(9, "late"))).is_empty());
+        // Cancelled.
+        ledger.handle(started(4, 1));
+        ledger.handle(cut(4, "one", 10));
+        assert_eq!(
+            names(ledger.cancel_all()),
+            ["cancelled 10", "session 1 of 7"]
+        );
+        assert!(names(ledger.handle(cut(10, "late", 11))).is_empty());
+        assert!(ledger.is_empty());
     }
 
     #[test]

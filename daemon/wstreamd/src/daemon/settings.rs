@@ -151,6 +151,8 @@ impl Settings {
                 .collect(),
             strategy: self.effective.strategy,
             language: self.effective.language.clone(),
+            languages: self.effective.languages.as_slice().into(),
+            vocabulary: self.effective.vocabulary.as_slice().into(),
             engine: EngineSettings {
                 program: self.effective.engine_program(),
                 model_path: self.model_path(&self.model()),

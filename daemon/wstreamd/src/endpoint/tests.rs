@@ -162,6 +162,45 @@ fn patience_shrinks_with_length() {
 }
 
 #[test]
+fn what_is_answered_makes_no_utterance_long() {
+    // 166 frames are the longest. The server cuts all but the last 20 of every 100.
+    let settings = EndpointSettings {
+        hangover_ms: 300,
+        ..settings()
+    };
+    let mut endpointer = Endpointer::new(&settings);
+    let mut actions = Vec::new();
+    for number in 0..1000 {
+        if number % 100 == 0 && number > 0 {
+            endpointer.answered((number - 20) * FRAME as u64);
+        }
+        let heard = match number % 10 {
+            9 => Heard::Silence,
+            _ => Heard::Pitch,
+        };
+        endpointer.push(&frame(number as usize, 'v'), heard, &mut actions);
+    }
+    assert!(endpointer.is_open());
+    assert_eq!(tell(&actions).matches('B').count(), 1);
+    // And from there on it counts: 80 frames from the cut, then a pause of five frames is enough
+    // (0.54 of the longest).
+    endpointer.answered(900 * FRAME as u64);
+    for number in 1000..1005 {
+        endpointer.push(&frame(number, 'v'), Heard::Silence, &mut actions);
+    }
+    assert!(!endpointer.is_open());
+    // What is answered of none, and of more than there is, does no harm.
+    endpointer.answered(7);
+    for number in 1005..1300 {
+        endpointer.push(&frame(number, 'v'), Heard::Pitch, &mut actions);
+        endpointer.answered(u64::MAX);
+    }
+    assert!(endpointer.is_open());
+    endpointer.finish(&[], &mut actions);
+    assert!(!endpointer.is_open());
+}
+
+#[test]
 fn one_word_after_an_early_end_is_not_lost() {
     let sound = "v".repeat(125) + "..v" + &".".repeat(20);
     let settings = EndpointSettings {

@@ -6,11 +6,11 @@ use wstream_wire::SAMPLE_RATE;
 use wstream_wire::v2::codes;
 
 use super::connection::Loss;
+use super::kept::Kept;
 use super::link::{Ready, State, Target};
 use super::outage::{LossKind, Verdict};
-use super::protocol::Answer;
+use super::protocol::{Answer, Said};
 use super::sentences;
-use super::unanswered::Kept;
 use super::work::{Work, is_for};
 use crate::event::{Event, Transcript};
 
@@ -41,43 +41,50 @@ impl Work {
             Answer::Partial {
                 utterance,
                 committed,
+                committed_sample,
                 tentative,
                 heard_samples,
                 processing_time_ms,
             } => {
                 open.progress = now;
-                let Some(kept) = self.unanswered.find(utterance).filter(|it| it.is_told()) else {
+                let Some(kept) = self.unanswered.find_told(utterance) else {
                     return;
                 };
-                let heard_samples = heard_samples.unwrap_or(kept.told_samples());
-                let (committed, tentative) = kept.shown.partial(&committed, &tentative);
+                let heard_samples =
+                    heard_samples.map_or(kept.told_samples(), |sample| kept.own_sample(sample));
+                let committed_sample = kept.own_sample(committed_sample);
+                let text = kept.shown.partial(&committed, committed_sample, &tentative);
                 self.outbox.push(Event::Partial {
-                    utterance,
-                    committed,
-                    tentative,
-                    heard_s: heard_samples as f64 / f64::from(SAMPLE_RATE),
+                    utterance: kept.number(),
+                    committed: text.0,
+                    tentative: text.1,
+                    heard_s: seconds(heard_samples),
                     processing_time_ms,
                 });
             }
-            Answer::Final { utterance, .. } => {
+            Answer::Final(said) => {
                 open.progress = now;
-                let Some(kept) = self.unanswered.find(utterance).filter(|it| it.is_told()) else {
-                    debug!(utterance, "a final that is not wanted any more is ignored");
+                let Some(kept) = self.unanswered.find_told(said.utterance) else {
+                    debug!(
+                        utterance = said.utterance,
+                        "a final that is not wanted any more is ignored"
+                    );
                     return;
                 };
-                let is_whole = kept.is_told_whole();
-                let is_head = self.unanswered.head().map(Kept::number) == Some(utterance);
-                if !is_head {
+                let number = kept.number();
+                if self.unanswered.head().map(Kept::number) != Some(number) {
                     let reason = "it answers out of order".to_owned();
                     self.lost(Loss::Lost(LossKind::Broken, reason), now);
-                } else if self.is_cut(&answer, is_whole) {
+                } else if said.more {
+                    self.cut(said, now);
+                } else if self.falls_short(&said) {
                     debug!(
-                        utterance,
-                        "the server has cut the utterance: the rest is told again"
+                        utterance = number,
+                        "the server has not heard the utterance's end: the rest is told again"
                     );
                     self.close();
                 } else {
-                    self.finish(answer);
+                    self.finish(said);
                 }
             }
             Answer::Failed {
@@ -87,8 +94,9 @@ impl Work {
             } => {
                 open.progress = now;
                 let fault = sentences::of_error(&code, message, &open.target);
-                if self.unanswered.failed(utterance).is_some() {
-                    self.fail(utterance, fault);
+                if let Some(number) = self.unanswered.find_told(utterance).map(|it| it.number()) {
+                    self.unanswered.failed(number);
+                    self.fail(number, fault);
                 }
             }
             Answer::Error { code, message } => match code.as_str() {
@@ -102,64 +110,85 @@ impl Work {
         }
     }
 
-    /// Whether a final does not reach the end of the sound; what it says is then committed. A
-    /// server that makes no headway of at least a second does not count.
-    fn is_cut(&mut self, answer: &Answer, is_whole: bool) -> bool {
-        let Answer::Final {
-            utterance,
-            ref text,
-            end_sample: Some(end_sample),
-            ..
-        } = *answer
+    /// Whether a final does not reach the end of the sound, though it is no cut; what it says is
+    /// then committed. A server that makes no headway of at least a second does not count.
+    fn falls_short(&mut self, said: &Said) -> bool {
+        let (Some(end_sample), Some(kept)) =
+            (said.end_sample, self.unanswered.find_told(said.utterance))
         else {
             return false;
         };
-        let Some(kept) = self.unanswered.find(utterance) else {
-            return false;
-        };
-        let reaches_end = is_whole && end_sample >= kept.samples();
-        if reaches_end || end_sample < kept.shown.covered_samples() + u64::from(SAMPLE_RATE) {
+        let end_sample = kept.own_sample(end_sample);
+        let reaches_end = kept.is_told_whole() && end_sample >= kept.samples();
+        if reaches_end || end_sample < kept.told.given + u64::from(SAMPLE_RATE) {
             return false;
         }
-        kept.shown.commit(text.trim(), end_sample);
+        kept.shown.commit(said.text.trim(), end_sample);
         true
     }
 
-    fn finish(&mut self, answer: Answer) {
-        let (
-            State::Open(open),
-            Answer::Final {
-                utterance,
-                text,
-                segments,
-                language,
-                processing_time_ms,
-                confidence,
-                ..
-            },
-        ) = (&self.link.state, answer)
-        else {
+    /// The server has cut the oldest utterance: what comes before the cut ends, the rest goes on
+    /// under a new number.
+    fn cut(&mut self, said: Said, now: Instant) {
+        let next = self.new_number();
+        let Some(kept) = self.unanswered.find_told(said.utterance) else {
             return;
         };
-        let Some(kept) = self.unanswered.find(utterance) else {
+        let sample = kept.own_sample(said.end_sample.unwrap_or_default());
+        if sample == 0 {
+            // It would go on for ever.
+            let reason = "it cuts where there is nothing to cut off".to_owned();
+            self.lost(Loss::Lost(LossKind::Broken, reason), now);
+            return;
+        }
+        let Some(transcript) = self.transcript(said) else {
             return;
         };
-        let text = kept.shown.finish(text.trim());
-        let backend = open.target.name().to_owned();
-        let Some(kept) = self.unanswered.answered(utterance, &text, &backend) else {
-            return;
-        };
+        debug!(
+            utterance = transcript.utterance,
+            next, "the server has cut the utterance"
+        );
+        self.unanswered
+            .cut(sample, next, &transcript.text, &transcript.backend);
         self.link.outage.over();
-        self.outbox.push(Event::Final(Transcript {
+        self.outbox.push(Event::Cut {
+            transcript,
+            duration_s: seconds(sample),
+            next,
+        });
+    }
+
+    fn finish(&mut self, said: Said) {
+        let Some(transcript) = self.transcript(said) else {
+            return;
+        };
+        let Transcript {
             utterance,
             text,
-            segments,
-            language,
-            processing_time_ms,
-            confidence,
-            strategy: kept.strategy,
             backend,
-        }));
+            ..
+        } = &transcript;
+        self.unanswered.answered(*utterance, text, backend);
+        self.link.outage.over();
+        self.outbox.push(Event::Final(transcript));
+    }
+
+    /// A final as it is published; it begins with what was committed.
+    fn transcript(&mut self, said: Said) -> Option<Transcript> {
+        let State::Open(open) = &self.link.state else {
+            return None;
+        };
+        let kept = self.unanswered.find_told(said.utterance)?;
+        Some(Transcript {
+            utterance: kept.number(),
+            text: kept.shown.finish(said.text.trim()),
+            segments: kept.own_segments(said.segments),
+            language: said.language,
+            processing_time_ms: said.processing_time_ms,
+            confidence: said.confidence,
+            strategy: kept.manner.strategy,
+            backend: open.target.name().to_owned(),
+        })
     }
 
     /// The connection, or the attempt to make one, is over.
@@ -242,4 +271,8 @@ impl Work {
             self.fail(utterance, sentences::fatal_sound(target));
         }
     }
+}
+
+fn seconds(samples: u64) -> f64 {
+    samples as f64 / f64::from(SAMPLE_RATE)
 }

@@ -21,7 +21,7 @@ impl Outbox {
     pub(super) fn push(&mut self, event: Event) {
         let utterance = match &event {
             Event::Partial { utterance, .. } | Event::Failed { utterance, .. } => Some(*utterance),
-            Event::Final(transcript) => Some(transcript.utterance),
+            Event::Final(transcript) | Event::Cut { transcript, .. } => Some(transcript.utterance),
             _ => None,
         };
         if utterance.is_some() {

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use wstream_wire::v2::Committed;
 use wstream_wire::{DecodeError, Segment, Strategy};
 
+use super::kept::Manner;
+
 mod v1;
 mod v2;
 
@@ -97,10 +99,8 @@ pub(super) enum Step {
 pub(super) struct Opening {
     /// Which utterance.
     pub(super) utterance: u64,
-    /// What is given to the model from the utterance before.
-    pub(super) strategy: Strategy,
-    /// ISO 639-1 or `auto`.
-    pub(super) language: String,
+    /// How it is to be transcribed.
+    pub(super) manner: Manner,
     /// The previous final, where the server cannot remember it; empty: it is to forget.
     pub(super) previous: Option<String>,
     /// The end of the previous utterance's sound, with `previous`.
@@ -125,6 +125,8 @@ pub(super) enum Answer {
         utterance: u64,
         /// Never taken back on this connection.
         committed: String,
+        /// Samples that `committed` covers; 0: not known.
+        committed_sample: u64,
         /// May change.
         tentative: String,
         /// Samples that were heard, where it is told.
@@ -133,22 +135,7 @@ pub(super) enum Answer {
         processing_time_ms: f64,
     },
     /// An utterance's text.
-    Final {
-        /// Which utterance.
-        utterance: u64,
-        /// Without surrounding white space.
-        text: String,
-        /// Times from the utterance's start.
-        segments: Vec<Segment>,
-        /// ISO 639-1; empty where it is not told.
-        language: String,
-        /// Samples from the utterance's start to where the text ends, where it is told.
-        end_sample: Option<u64>,
-        /// As the server says.
-        processing_time_ms: f64,
-        /// 0..1, where it is told.
-        confidence: Option<f64>,
-    },
+    Final(Said),
     /// An utterance ends without text.
     Failed {
         /// Which utterance.
@@ -165,6 +152,27 @@ pub(super) enum Answer {
         /// A sentence.
         message: String,
     },
+}
+
+/// An utterance's text, or behind a cut that of a part of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Said {
+    /// Which utterance.
+    pub(super) utterance: u64,
+    /// Without surrounding white space.
+    pub(super) text: String,
+    /// Times from the utterance's start.
+    pub(super) segments: Vec<Segment>,
+    /// ISO 639-1; empty where it is not told.
+    pub(super) language: String,
+    /// Samples from the utterance's start to where the text ends, where it is told.
+    pub(super) end_sample: Option<u64>,
+    /// As the server says.
+    pub(super) processing_time_ms: f64,
+    /// 0..1, where it is told.
+    pub(super) confidence: Option<f64>,
+    /// Whether the utterance goes on behind `end_sample`.
+    pub(super) more: bool,
 }
 
 /// What is to go over the socket.

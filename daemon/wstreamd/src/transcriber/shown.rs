@@ -7,7 +7,7 @@ use wstream_wire::v2::Committed;
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     committed: String,
-    /// Samples that `committed` covers; 0: not known. A partial does not say it.
+    /// Samples that `committed` covers; 0: not known.
     sample: u64,
 }
 
@@ -20,11 +20,6 @@ impl Shown {
         })
     }
 
-    /// Samples that the committed text is known to cover.
-    pub(super) fn covered_samples(&self) -> u64 {
-        self.sample
-    }
-
     /// A server's final that does not reach the end of the sound: its text is committed.
     pub(super) fn commit(&mut self, text: &str, sample: u64) {
         self.committed = self.finish(text);
@@ -32,14 +27,21 @@ impl Shown {
     }
 
     /// Takes a server's partial and returns what is to be published: committed and tentative.
-    pub(super) fn partial(&mut self, committed: &str, tentative: &str) -> (String, String) {
+    /// `sample`: how much of the sound the server's committed text covers; 0: it does not say.
+    pub(super) fn partial(
+        &mut self,
+        committed: &str,
+        sample: u64,
+        tentative: &str,
+    ) -> (String, String) {
         let text = [committed, tentative].concat();
         let behind = behind(&self.committed, &text);
         if committed.len() > behind {
             let grown = join(&self.committed, &text[behind..committed.len()]);
-            if grown != self.committed {
+            // Where the text has not grown, what was known of it still holds.
+            if grown != self.committed || sample > self.sample {
                 self.committed = grown;
-                self.sample = 0;
+                self.sample = sample;
             }
             return (self.committed.clone(), tentative.to_owned());
         }

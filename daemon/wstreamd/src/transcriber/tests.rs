@@ -7,12 +7,14 @@
 )]
 
 mod commands;
+mod cuts;
 mod engine;
 mod faults;
 mod local;
 mod pure;
 mod server;
 mod speaking;
+mod store;
 
 use server::{Act, Server, Version};
 use speaking::{Rig, settings, words};

@@ -3,70 +3,36 @@
 //!
 //! Enters: utterances as they are heard, and their ends. Leaves: [`Step`]s for the server, each
 //! once for each connection; utterances that end.
+//!
+//! An utterance has up to three numbers: its own, the one under which its sound comes, and the one
+//! by which the server knows it; see [`Kept`]. They are the same until a server cuts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use wstream_wire::{CONTEXT_SAMPLES, FRAME_SAMPLES, Strategy};
-
+use super::kept::{Kept, Lineage, Manner};
 use super::protocol::{Opening, Step};
-use super::shown::Shown;
 use crate::speech::Utterance;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Unanswered {
-    /// By number. Only the last can be under way; those that the server knows of come first.
+    /// In the order of their sound; their numbers need not rise, those under which their sound
+    /// comes do. Only the last can be under way; those that the server knows of come first.
     kept: VecDeque<Kept>,
     /// What `kept` costs, in samples.
     samples: u64,
     /// What the strategies need of the last answered utterance.
     memory: Option<Memory>,
-    /// Utterances that the server knows of and that are not wanted any more; at most as many as
-    /// the server was told of.
+    /// Utterances that the server knows of by these numbers and that are not wanted any more; at
+    /// most as many as the server was told of.
     cancels: VecDeque<u64>,
+    /// The last number that the server was told; they rise.
+    last_name: u64,
     /// Whose previous final the server remembers.
     remembered: Option<Lineage>,
     /// Whether a final has come on this connection.
     answered: bool,
-}
-
-/// An utterance without a final.
-#[derive(Debug)]
-pub(super) struct Kept {
-    /// Its name and what its session asked for.
-    pub(super) utterance: Utterance,
-    /// As it was when it began.
-    pub(super) strategy: Strategy,
-    /// As it was when it began.
-    pub(super) language: String,
-    /// What was published of it.
-    pub(super) shown: Shown,
-    /// How often a connection was lost while it was the oldest that the server knew of.
-    pub(super) losses: u32,
-    sound: Vec<Arc<[i16]>>,
-    samples: u64,
-    pause: Option<u64>,
-    ended: bool,
-    told: Told,
-}
-
-/// What the server of this connection knows of an utterance.
-#[derive(Debug, Default)]
-struct Told {
-    begun: bool,
-    pieces: usize,
-    samples: u64,
-    pause: Option<u64>,
-    ended: bool,
-}
-
-/// Utterances that follow on each other for the strategies: what is dictated is one lineage, each
-/// feed its own, so that what a file says does not depend on what was dictated before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lineage {
-    Live,
-    Feed { session: u64 },
 }
 
 /// What the strategies need of an answered utterance.
@@ -79,145 +45,60 @@ struct Memory {
     context: Arc<[i16]>,
 }
 
-impl Kept {
-    /// Its number.
-    pub(super) fn number(&self) -> u64 {
-        self.utterance.utterance
-    }
-
-    /// Whether the server knows of it.
-    pub(super) fn is_told(&self) -> bool {
-        self.told.begun
-    }
-
-    /// Whether the server knows all of it, so that the final is what is missing.
-    pub(super) fn is_told_whole(&self) -> bool {
-        self.told.ended
-    }
-
-    /// Samples that were heard.
-    pub(super) fn samples(&self) -> u64 {
-        self.samples
-    }
-
-    /// Samples that the server knows of.
-    pub(super) fn told_samples(&self) -> u64 {
-        self.told.samples
-    }
-
-    /// An utterance costs at least a frame, so that the limit on sound bounds their number too.
-    fn cost(&self) -> u64 {
-        self.samples.max(FRAME_SAMPLES as u64)
-    }
-
-    fn lineage(&self) -> Lineage {
-        if self.utterance.live {
-            Lineage::Live
-        } else {
-            Lineage::Feed {
-                session: self.utterance.session,
-            }
-        }
-    }
-
-    /// The last second of it, all of it if it is shorter.
-    fn context(&self) -> Arc<[i16]> {
-        let mut context: Vec<i16> = Vec::with_capacity(CONTEXT_SAMPLES);
-        let mut skip = self.samples.saturating_sub(CONTEXT_SAMPLES as u64) as usize;
-        for piece in &self.sound {
-            context.extend(piece.iter().skip(skip));
-            skip = skip.saturating_sub(piece.len());
-        }
-        context.into()
-    }
-
-    /// The next step after `Begin`; `None`: the server knows all that there is.
-    fn step(&mut self) -> Option<Step> {
-        let utterance = self.number();
-        if self.told.pause.is_some() && self.told.pause != self.pause {
-            self.told.pause = None;
-            return Some(Step::Resume { utterance });
-        }
-        if let Some(sample) = self.pause
-            && self.told.pause.is_none()
-            && self.told.samples >= sample
-            && !self.ended
-        {
-            self.told.pause = Some(sample);
-            return Some(Step::Pause { utterance, sample });
-        }
-        if let Some(samples) = self.sound.get(self.told.pieces) {
-            self.told.pieces += 1;
-            self.told.samples += samples.len() as u64;
-            let samples = samples.clone();
-            return Some(Step::Sound { utterance, samples });
-        }
-        if self.ended && !self.told.ended {
-            self.told.ended = true;
-            return Some(Step::End { utterance });
-        }
-        None
-    }
-}
-
 impl Unanswered {
-    /// An utterance begins, and one that has not ended ends. Numbers rise.
-    pub(super) fn begin(&mut self, utterance: Utterance, strategy: Strategy, language: String) {
+    /// An utterance begins, and one that has not ended ends.
+    pub(super) fn begin(&mut self, utterance: Utterance, manner: Manner) {
         if let Some(last) = self.kept.back_mut() {
             last.ended = true;
         }
-        let kept = Kept {
-            utterance,
-            strategy,
-            language,
-            shown: Shown::default(),
-            losses: 0,
-            sound: Vec::new(),
-            samples: 0,
-            pause: None,
-            ended: false,
-            told: Told::default(),
-        };
+        let kept = Kept::new(utterance, manner);
         self.samples += kept.cost();
         self.kept.push_back(kept);
     }
 
     /// Its next samples. Sound of an utterance that is not kept any more is forgotten, as are its
     /// pauses and its end.
-    pub(super) fn sound(&mut self, utterance: u64, samples: Arc<[i16]>) {
+    pub(super) fn sound(&mut self, heard_as: u64, samples: Arc<[i16]>) {
         if samples.is_empty() {
             return;
         }
         let Some(kept) = self.kept.back_mut() else {
             return;
         };
-        if kept.number() != utterance || kept.ended {
+        if kept.heard_as != heard_as || kept.ended {
             return;
         }
         self.samples -= kept.cost();
-        kept.samples += samples.len() as u64;
-        kept.sound.push(samples);
+        kept.push(samples);
         self.samples += kept.cost();
     }
 
     /// Silence has begun.
-    pub(super) fn pause(&mut self, utterance: u64, sample: u64) {
-        if let Some(kept) = self.find(utterance) {
-            kept.pause = Some(sample);
+    pub(super) fn pause(&mut self, heard_as: u64, sample: u64) {
+        if let Some(kept) = self.find_heard(heard_as) {
+            kept.pause(sample);
         }
     }
 
     /// It was no end.
-    pub(super) fn resume(&mut self, utterance: u64) {
-        if let Some(kept) = self.find(utterance) {
-            kept.pause = None;
+    pub(super) fn resume(&mut self, heard_as: u64) {
+        if let Some(kept) = self.find_heard(heard_as) {
+            kept.resume();
         }
     }
 
     /// All sound has come.
-    pub(super) fn end(&mut self, utterance: u64) {
-        if let Some(kept) = self.find(utterance) {
+    pub(super) fn end(&mut self, heard_as: u64) {
+        if let Some(kept) = self.find_heard(heard_as) {
             kept.ended = true;
+        }
+    }
+
+    /// What is left of the utterance under whose number sound came is given up, see
+    /// [`Unanswered::give_up`].
+    pub(super) fn abort(&mut self, heard_as: u64) {
+        if let Some(utterance) = self.find_heard(heard_as).map(|kept| kept.number()) {
+            self.give_up(utterance);
         }
     }
 
@@ -225,7 +106,7 @@ impl Unanswered {
     pub(super) fn give_up(&mut self, utterance: u64) -> Option<Kept> {
         let kept = self.remove(utterance)?;
         if kept.told.begun {
-            self.cancels.push_back(utterance);
+            self.cancels.push_back(kept.told.name);
             // A server that has answered nothing may have forgotten with it what it was given.
             if !self.answered && !self.kept.iter().any(Kept::is_told) {
                 self.remembered = None;
@@ -248,14 +129,31 @@ impl Unanswered {
     /// An utterance has its final: its sound is freed but for what the strategies need.
     pub(super) fn answered(&mut self, utterance: u64, text: &str, backend: &str) -> Option<Kept> {
         let kept = self.remove(utterance)?;
+        self.remember(&kept, kept.samples(), text, backend);
+        Some(kept)
+    }
+
+    /// The oldest utterance has its final up to `sample`; behind it, it goes on as the utterance
+    /// `number`.
+    pub(super) fn cut(&mut self, sample: u64, number: u64, text: &str, backend: &str) {
+        let Some(mut kept) = self.kept.pop_front() else {
+            return;
+        };
+        self.remember(&kept, sample, text, backend);
+        self.samples -= kept.cost();
+        kept.cut(sample, number);
+        self.samples += kept.cost();
+        self.kept.push_front(kept);
+    }
+
+    fn remember(&mut self, kept: &Kept, end: u64, text: &str, backend: &str) {
         self.answered = true;
         self.memory = Some(Memory {
             lineage: kept.lineage(),
             backend: backend.to_owned(),
             text: text.to_owned(),
-            context: kept.context(),
+            context: kept.context(end),
         });
-        Some(kept)
     }
 
     /// The server has ended an utterance without a final.
@@ -283,14 +181,17 @@ impl Unanswered {
             return None;
         }
         kept.told.begun = true;
+        kept.told.name = kept.number().max(self.last_name + 1);
+        self.last_name = kept.told.name;
+        // Without knowing which sound it covers a server would say it all again behind it; then its
+        // answer is aligned here instead.
+        let committed = kept.shown.committed().filter(|it| it.sample > 0);
+        kept.told.given = committed.as_ref().map_or(0, |it| it.sample);
         let lineage = kept.lineage();
         let mut opening = Opening {
-            utterance: kept.number(),
-            strategy: kept.strategy,
-            language: kept.language.clone(),
-            // Without knowing which sound it covers a server would say it all again behind it; then
-            // its answer is aligned here instead.
-            committed: kept.shown.committed().filter(|it| it.sample > 0),
+            utterance: kept.told.name,
+            manner: kept.manner.clone(),
+            committed,
             ..Opening::default()
         };
         if self.remembered != Some(lineage) {
@@ -311,23 +212,35 @@ impl Unanswered {
     /// The connection is gone, and with it everything that its server knew.
     pub(super) fn disconnected(&mut self) {
         for kept in &mut self.kept {
-            kept.told = Told::default();
+            kept.told = Default::default();
         }
         self.cancels.clear();
+        self.last_name = 0;
         self.remembered = None;
         self.answered = false;
     }
 
     /// The utterance with this number.
     pub(super) fn find(&mut self, utterance: u64) -> Option<&mut Kept> {
-        let index = (self.kept).binary_search_by_key(&utterance, Kept::number);
-        self.kept.get_mut(index.ok()?)
+        self.kept.iter_mut().find(|kept| kept.number() == utterance)
+    }
+
+    /// The utterance that the server knows by this number.
+    pub(super) fn find_told(&mut self, name: u64) -> Option<&mut Kept> {
+        let is_meant = |kept: &&mut Kept| kept.is_told() && kept.told.name == name;
+        self.kept.iter_mut().find(is_meant)
+    }
+
+    /// The utterance whose sound comes under this number. What comes concerns the last, unless that
+    /// has been given up.
+    fn find_heard(&mut self, heard_as: u64) -> Option<&mut Kept> {
+        let last = self.kept.back_mut();
+        last.filter(|kept| kept.heard_as == heard_as)
     }
 
     /// Whether the utterance is owed.
     pub(super) fn has(&self, utterance: u64) -> bool {
-        let found = self.kept.binary_search_by_key(&utterance, Kept::number);
-        found.is_ok()
+        self.kept.iter().any(|kept| kept.number() == utterance)
     }
 
     /// The oldest utterance.
@@ -335,9 +248,9 @@ impl Unanswered {
         self.kept.front()
     }
 
-    /// Every utterance, oldest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Kept> {
-        self.kept.iter()
+    /// The newest utterance.
+    pub(super) fn last(&self) -> Option<&Kept> {
+        self.kept.back()
     }
 
     /// Whether nothing is owed and nothing is left to say.
@@ -351,8 +264,8 @@ impl Unanswered {
     }
 
     fn remove(&mut self, utterance: u64) -> Option<Kept> {
-        let index = (self.kept).binary_search_by_key(&utterance, Kept::number);
-        let kept = self.kept.remove(index.ok()?)?;
+        let index = (self.kept.iter()).position(|kept| kept.number() == utterance);
+        let kept = self.kept.remove(index?)?;
         self.samples -= kept.cost();
         if self.kept.is_empty() {
             self.kept = VecDeque::new();

@@ -4,6 +4,8 @@
 //! Enters: speech, commands, what happens on the connection, the time. Leaves: [`Event`]s in the
 //! outbox. Runs in the transcriber's task and never waits, except for the end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
@@ -12,12 +14,13 @@ use wstream_wire::{SAMPLE_RATE, Strategy};
 
 use super::TranscriberSettings;
 use super::connection::{Connection, Happened, Loss};
+use super::kept::{Kept, Manner};
 use super::link::{Due, Link, Open, Ready, State, Target};
 use super::outage::LossKind;
 use super::outbox::Outbox;
 use super::protocol::{Output, Protocol};
 use super::sentences;
-use super::unanswered::{Kept, Unanswered};
+use super::unanswered::Unanswered;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::speech::{Speech, Utterance};
@@ -32,6 +35,8 @@ pub(super) struct Work {
     pub(super) unanswered: Unanswered,
     pub(super) link: Link,
     pub(super) outbox: Outbox,
+    /// Shared with those who capture.
+    next_utterance: Arc<AtomicU64>,
     /// Whether a connection is wanted before there is anything to say.
     pub(super) warm: bool,
     /// Whether anything was owed when last looked.
@@ -51,9 +56,10 @@ pub(super) enum Moved {
 }
 
 impl Work {
-    pub(super) fn new(settings: TranscriberSettings) -> Self {
+    pub(super) fn new(settings: TranscriberSettings, next_utterance: Arc<AtomicU64>) -> Self {
         Work {
             settings,
+            next_utterance,
             unanswered: Unanswered::default(),
             link: Link::default(),
             outbox: Outbox::default(),
@@ -77,10 +83,15 @@ impl Work {
             Speech::Resume { utterance } => self.unanswered.resume(utterance),
             Speech::End { utterance, .. } => self.unanswered.end(utterance),
             Speech::Abort { utterance } => {
-                self.unanswered.give_up(utterance);
+                self.unanswered.abort(utterance);
                 self.forget_partials();
             }
         }
+    }
+
+    /// A number that no utterance has had.
+    pub(super) fn new_number(&self) -> u64 {
+        self.next_utterance.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whether more speech can be taken.
@@ -236,7 +247,7 @@ impl Work {
                         return false;
                     };
                     let serves = |kept: &Kept| {
-                        protocol.serves(kept.strategy) && is_for(target, settings, kept)
+                        protocol.serves(kept.manner.strategy) && is_for(target, settings, kept)
                     };
                     let step = unanswered.next_step(window_samples, target.name(), serves);
                     if let Some(step) = &step {
@@ -281,7 +292,7 @@ impl Work {
     }
 
     fn begin(&mut self, utterance: Utterance) {
-        let last = self.unanswered.iter().last().map(Kept::number);
+        let last = self.unanswered.last().map(|last| last.heard_as);
         if last.is_some_and(|last| last >= utterance.utterance) {
             error!(
                 utterance = utterance.utterance,
@@ -289,11 +300,17 @@ impl Work {
             );
             return;
         }
-        let options = &utterance.options;
-        let strategy = options.strategy.unwrap_or(self.settings.strategy);
-        let language = options.language.as_ref().unwrap_or(&self.settings.language);
-        let language = language.clone();
-        self.unanswered.begin(utterance, strategy, language);
+        let (options, settings) = (&utterance.options, &self.settings);
+        let language = options.language.as_ref().unwrap_or(&settings.language);
+        let languages = options.languages.as_ref().unwrap_or(&settings.languages);
+        let vocabulary = options.vocabulary.as_ref().unwrap_or(&settings.vocabulary);
+        let manner = Manner {
+            strategy: options.strategy.unwrap_or(settings.strategy),
+            language: language.clone(),
+            languages: languages.clone(),
+            vocabulary: vocabulary.clone(),
+        };
+        self.unanswered.begin(utterance, manner);
     }
 
     /// Trying is of no use: whatever is owed fails, and if nothing is, the user is told.
@@ -319,7 +336,7 @@ impl Work {
     fn align_link(&mut self, now: Instant) -> bool {
         let wanted = match self.unanswered.head() {
             Some(head) => match Target::resolve(&self.settings, &head.utterance.options) {
-                Ok(target) => Some((target, head.strategy)),
+                Ok(target) => Some((target, head.manner.strategy)),
                 Err(fault) => {
                     let utterance = head.number();
                     self.unanswered.give_up(utterance);

@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 use wstream_wire::v1::{self, ServerMessage};
 use wstream_wire::{DecodeError, FRAME_SAMPLES, SAMPLE_RATE, Strategy};
 
-use super::{Answer, Entry, Frame, Output, Protocol, Step};
+use super::{Answer, Entry, Frame, Output, Protocol, Said, Step};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "version 1",
@@ -63,15 +63,10 @@ impl V1 {
     fn settle(&mut self, out: &mut Output) {
         while let Some(&Owed::Empty(utterance)) = self.owed.front() {
             self.owed.pop_front();
-            out.answers.push_back(Answer::Final {
+            out.answers.push_back(Answer::Final(Said {
                 utterance,
-                text: String::new(),
-                segments: Vec::new(),
-                language: String::new(),
-                end_sample: None,
-                processing_time_ms: 0.0,
-                confidence: None,
-            });
+                ..Said::default()
+            }));
         }
     }
 }
@@ -150,6 +145,7 @@ impl Protocol for V1 {
                     .extend(utterance.map(|utterance| Answer::Partial {
                         utterance,
                         committed: String::new(),
+                        committed_sample: 0,
                         tentative: text,
                         heard_samples: None,
                         processing_time_ms,
@@ -162,15 +158,14 @@ impl Protocol for V1 {
                 processing_time_ms,
             }) => {
                 match self.owed.pop_front() {
-                    Some(Owed::Final(utterance)) => out.answers.push_back(Answer::Final {
+                    Some(Owed::Final(utterance)) => out.answers.push_back(Answer::Final(Said {
                         utterance,
                         text: text.trim().to_owned(),
                         segments,
                         language: language.unwrap_or_default(),
-                        end_sample: None,
                         processing_time_ms,
-                        confidence: None,
-                    }),
+                        ..Said::default()
+                    })),
                     Some(_) => {}
                     None => debug!("a final that nothing asked for is ignored"),
                 }

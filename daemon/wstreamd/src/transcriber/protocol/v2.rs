@@ -5,7 +5,7 @@ use tracing::debug;
 use wstream_wire::v2::{self, Begin, ClientMessage, ServerMessage};
 use wstream_wire::{DecodeError, Strategy};
 
-use super::{Answer, Entry, Frame, Opening, Output, Protocol, Step};
+use super::{Answer, Entry, Frame, Opening, Output, Protocol, Said, Step};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "version 2",
@@ -67,16 +67,22 @@ impl Protocol for V2 {
 }
 
 fn begin(opening: &Opening) -> Begin {
+    let manner = &opening.manner;
+    let is_auto = manner.language == wstream_wire::language::AUTO;
     Begin {
         utterance: opening.utterance,
-        strategy: opening.strategy,
-        language: (opening.language != "auto").then(|| opening.language.clone()),
-        languages: Vec::new(),
-        vocabulary: Vec::new(),
+        strategy: manner.strategy,
+        language: (!is_auto).then(|| manner.language.clone()),
+        languages: if is_auto {
+            manner.languages.to_vec()
+        } else {
+            Vec::new()
+        },
+        vocabulary: manner.vocabulary.to_vec(),
         previous: opening.previous.clone(),
         committed: opening.committed.clone(),
         context_samples: opening.context.len() as u64,
-        cuts: false,
+        cuts: true,
     }
 }
 
@@ -93,18 +99,19 @@ fn answer(message: ServerMessage) -> Option<Answer> {
         ServerMessage::Partial {
             utterance,
             committed,
+            committed_sample,
             tentative,
             sample,
             processing_time_ms,
-            ..
         } => Some(Answer::Partial {
             utterance,
             committed,
+            committed_sample,
             tentative,
             heard_samples: Some(sample),
             processing_time_ms,
         }),
-        ServerMessage::Final(said) => Some(Answer::Final {
+        ServerMessage::Final(said) => Some(Answer::Final(Said {
             utterance: said.utterance,
             text: said.text,
             segments: said.segments,
@@ -112,7 +119,8 @@ fn answer(message: ServerMessage) -> Option<Answer> {
             end_sample: Some(said.sample),
             processing_time_ms: said.processing_time_ms,
             confidence: Some(said.confidence),
-        }),
+            more: said.more,
+        })),
         ServerMessage::Error {
             code,
             message,

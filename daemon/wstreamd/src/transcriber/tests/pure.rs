@@ -1,7 +1,5 @@
 //! The parts without input or output.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -11,12 +9,11 @@ use wstream_wire::{Strategy, v1};
 
 use crate::event::{Event, Transcript};
 use crate::fault::{Fault, FaultKind};
-use crate::speech::Utterance;
+use crate::transcriber::kept::Manner;
 use crate::transcriber::outage::{LossKind, Outage, Verdict};
 use crate::transcriber::outbox::Outbox;
 use crate::transcriber::protocol::{Answer, Frame, Opening, Output, Step, chosen};
 use crate::transcriber::shown::Shown;
-use crate::transcriber::unanswered::Unanswered;
 
 #[test]
 fn text_goes_on_behind_what_was_committed() {
@@ -54,7 +51,7 @@ fn text_goes_on_behind_what_was_committed() {
         ("one", "completely different", "one different"),
     ] {
         let mut shown = Shown::default();
-        shown.partial(committed, "");
+        shown.partial(committed, 0, "");
         assert_eq!(shown.finish(said), expected, "{committed:?} {said:?}");
     }
 }
@@ -79,7 +76,7 @@ fn partials_grow() {
         // One that takes back what it has said.
         ("One", "", ("one two three four", "")),
     ] {
-        let said = shown.partial(committed, tentative);
+        let said = shown.partial(committed, 0, tentative);
         assert_eq!((said.0.as_str(), said.1.as_str()), expected);
     }
     assert_eq!(
@@ -97,7 +94,7 @@ proptest! {
         let mut shown = Shown::default();
         let mut last = String::new();
         for (committed, tentative) in said {
-            let (committed, _) = shown.partial(&committed, &tentative);
+            let (committed, _) = shown.partial(&committed, 0, &tentative);
             prop_assert!(committed.starts_with(&last));
             last = committed;
         }
@@ -207,9 +204,10 @@ fn exchange(subprotocol: Option<&str>, script: &[Said]) -> Vec<String> {
                 tentative,
                 ..
             } => format!("< partial {utterance} {committed:?} {tentative:?}"),
-            Answer::Final {
-                utterance, text, ..
-            } => format!("< final {utterance} {text:?}"),
+            Answer::Final(said) => {
+                let more = if said.more { " and more" } else { "" };
+                format!("< final {} {:?}{more}", said.utterance, said.text)
+            }
             Answer::Failed {
                 utterance, code, ..
             } => format!("< failed {utterance} {code}"),
@@ -229,7 +227,10 @@ use Said::{They, We};
 fn begin(utterance: u64) -> Said {
     We(Step::Begin(Opening {
         utterance,
-        language: "auto".to_owned(),
+        manner: Manner {
+            language: "auto".to_owned(),
+            ..Manner::default()
+        },
         ..Opening::default()
     }))
 }
@@ -373,6 +374,7 @@ fn version_1_counts_its_finals() {
 fn version_2_passes_on() {
     let began = Begin {
         utterance: 1,
+        cuts: true,
         ..Begin::default()
     };
     let lines = exchange(
@@ -437,187 +439,5 @@ proptest! {
                 let _ = protocol.receive(text, &mut out);
             }
         }
-    }
-}
-
-/// What can happen to the store.
-#[derive(Clone, Debug)]
-enum Happens {
-    Begins,
-    Sounds(usize),
-    Pauses,
-    Resumes,
-    Ends,
-    Aborts,
-    Cancels,
-    /// So many steps are told.
-    Tells(usize),
-    /// The oldest utterance that was told whole gets its final.
-    Answers,
-    Disconnects,
-}
-
-fn happens() -> impl Strategy_<Value = Happens> {
-    prop_oneof![
-        2 => Just(Happens::Begins),
-        6 => (1_usize..400).prop_map(Happens::Sounds),
-        1 => Just(Happens::Pauses),
-        1 => Just(Happens::Resumes),
-        2 => Just(Happens::Ends),
-        1 => Just(Happens::Aborts),
-        1 => Just(Happens::Cancels),
-        6 => (1_usize..8).prop_map(Happens::Tells),
-        2 => Just(Happens::Answers),
-        1 => Just(Happens::Disconnects),
-    ]
-}
-
-use proptest::strategy::Strategy as Strategy_;
-
-/// The server's side of one connection.
-#[derive(Default)]
-struct Heard {
-    open: Option<u64>,
-    last: u64,
-    paused: bool,
-    sound: BTreeMap<u64, Vec<i16>>,
-    ended: VecDeque<u64>,
-}
-
-const SMALL_WINDOW: u64 = 500;
-
-impl Heard {
-    /// Fails on anything that breaks the protocol's rules.
-    fn take(&mut self, step: Step) {
-        match step {
-            Step::Begin(opening) => {
-                assert!(self.open.is_none() && opening.utterance > self.last);
-                let unanswered: usize = self.sound.values().map(Vec::len).sum();
-                assert!((unanswered as u64) < SMALL_WINDOW);
-                (self.open, self.last) = (Some(opening.utterance), opening.utterance);
-                self.paused = false;
-                self.sound.insert(opening.utterance, Vec::new());
-            }
-            Step::Sound { utterance, samples } => {
-                assert_eq!(self.open, Some(utterance));
-                self.sound.get_mut(&utterance).unwrap().extend(&*samples);
-            }
-            Step::Pause { utterance, sample } => {
-                assert!(self.open == Some(utterance) && !self.paused);
-                assert!(sample <= self.sound[&utterance].len() as u64);
-                self.paused = true;
-            }
-            Step::Resume { utterance } => {
-                assert!(self.open == Some(utterance) && self.paused);
-                self.paused = false;
-            }
-            Step::End { utterance } => {
-                assert_eq!(self.open.take(), Some(utterance));
-                self.ended.push_back(utterance);
-            }
-            Step::Cancel { utterance } => {
-                self.sound.remove(&utterance).expect("it has begun");
-                self.ended.retain(|&ended| ended != utterance);
-                self.open.take_if(|open| *open == utterance);
-            }
-        }
-    }
-}
-
-proptest! {
-    /// Whatever happens in whatever order: on each connection every sample of every utterance is
-    /// told once and in order, and in the end every utterance has been heard whole.
-    #[test]
-    fn every_sample_is_told_once_and_in_order(story in prop::collection::vec(happens(), 0..120)) {
-        let mut unanswered = Unanswered::default();
-        let mut heard = Heard::default();
-        // What was said of each utterance that is neither answered nor given up.
-        let mut said: BTreeMap<u64, Vec<i16>> = BTreeMap::new();
-        let (mut number, mut open, mut sample) = (0, None, 0_i16);
-        let mut answers = 0;
-        for happens in story {
-            match happens {
-                Happens::Begins if open.is_none() => {
-                    number += 1;
-                    open = Some(number);
-                    said.insert(number, Vec::new());
-                    let utterance = Utterance {
-                        utterance: number,
-                        session: number,
-                        live: true,
-                        options: Arc::default(),
-                    };
-                    unanswered.begin(utterance, Strategy::Hybrid, "auto".to_owned());
-                }
-                Happens::Sounds(count) => if let Some(open) = open {
-                    let samples: Vec<i16> = (0..count as i16).map(|i| sample.wrapping_add(i)).collect();
-                    sample = sample.wrapping_add(count as i16);
-                    if let Some(said) = said.get_mut(&open) {
-                        said.extend(&samples);
-                    }
-                    unanswered.sound(open, samples.into());
-                },
-                Happens::Pauses => if let Some(open) = open {
-                    let sample = said.get(&open).map_or(0, Vec::len) / 2;
-                    unanswered.pause(open, sample as u64);
-                },
-                Happens::Resumes => if let Some(open) = open {
-                    unanswered.resume(open);
-                },
-                Happens::Ends => if let Some(open) = open.take() {
-                    unanswered.end(open);
-                },
-                Happens::Aborts => if let Some(open) = open.take() {
-                    unanswered.give_up(open);
-                    said.remove(&open);
-                },
-                Happens::Cancels => if let Some(&oldest) = said.keys().next() {
-                    // One utterance, one session; what is under way goes on being said.
-                    unanswered.cancel(oldest);
-                    said.remove(&oldest);
-                },
-                Happens::Tells(steps) => for _ in 0..steps {
-                    if let Some(step) = unanswered.next_step(SMALL_WINDOW, "b", |_| true) {
-                        heard.take(step);
-                    }
-                },
-                Happens::Answers => if let Some(ended) = heard.ended.pop_front() {
-                    let sound = heard.sound.remove(&ended).unwrap();
-                    // Given up meanwhile, and the server has not been told yet.
-                    let Some(said) = said.remove(&ended) else {
-                        heard.sound.insert(ended, sound);
-                        heard.ended.push_front(ended);
-                        continue;
-                    };
-                    prop_assert_eq!(sound, said);
-                    prop_assert!(unanswered.answered(ended, "t", "b").is_some());
-                    answers += 1;
-                },
-                Happens::Disconnects => {
-                    unanswered.disconnected();
-                    heard = Heard::default();
-                }
-                Happens::Begins => {}
-            }
-            let kept: u64 = said.values().map(|said| said.len().max(480) as u64).sum();
-            prop_assert_eq!(unanswered.samples(), kept);
-        }
-        // A last connection that works.
-        unanswered.disconnected();
-        heard = Heard::default();
-        if let Some(open) = open {
-            unanswered.end(open);
-        }
-        while let Some(step) = unanswered.next_step(SMALL_WINDOW, "b", |_| true) {
-            heard.take(step);
-            while let Some(ended) = heard.ended.pop_front() {
-                prop_assert_eq!(heard.sound.remove(&ended), said.remove(&ended));
-                unanswered.answered(ended, "t", "b");
-                answers += 1;
-            }
-        }
-        prop_assert!(said.is_empty() && unanswered.is_empty());
-        prop_assert_eq!(unanswered.samples(), 0);
-        prop_assert!(answers <= number);
     }
 }

@@ -12,8 +12,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
-use wstream_wire::v1;
-use wstream_wire::v2::{self, Begin, ClientMessage, Final, ServerMessage};
+use wstream_wire::v2::{self, Begin, ClientMessage, Committed, Final, ServerMessage};
+use wstream_wire::{Segment, v1};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Version {
@@ -52,8 +52,19 @@ pub(super) enum Act {
     Refuse(&'static str),
     /// Fail the first utterance that ends.
     FailFirst(&'static str),
-    /// Cut an utterance there: a final in the middle of it.
+    /// Give an utterance a final there, in the middle of it, and say no more.
     Cut(u64),
+    /// Cut an utterance whenever so many samples of it have no final.
+    Slice(u64),
+    /// Slice, and let the connection go after so many samples.
+    SliceAndDrop(u64, u64),
+    /// Slice, and fail what is left when it has ended.
+    SliceAndFail(u64),
+    /// Cut where there is no sound yet.
+    SliceNothing,
+    /// Say anything at all, by chance from this seed: partials that take back and finals that cut
+    /// anywhere.
+    Babble(u64),
     /// Answer the second utterance before the first.
     OutOfOrder,
 }
@@ -206,11 +217,39 @@ struct Session<S> {
 struct Utterance {
     begin: Begin,
     sound: Vec<i16>,
+    /// Samples of the utterance that have a final.
+    cut: u64,
 }
 
 impl Utterance {
-    fn words(&self) -> Vec<String> {
-        words(&self.sound[self.begin.context_samples as usize..])
+    /// Samples of the utterance.
+    fn samples(&self) -> u64 {
+        (self.sound.len() as u64).saturating_sub(self.begin.context_samples)
+    }
+
+    /// What the client has committed before, unless that has been cut off.
+    fn given(&self) -> Committed {
+        let given = self.begin.committed.clone().unwrap_or_default();
+        if self.cut == 0 {
+            given
+        } else {
+            Committed::default()
+        }
+    }
+
+    /// The sound behind the last cut and behind what was given.
+    fn rest(&self, end: u64) -> &[i16] {
+        let context = self.begin.context_samples;
+        let start = context + self.cut.max(self.given().sample);
+        let end = (context + end).max(start);
+        &self.sound[(start as usize).min(self.sound.len())..(end as usize).min(self.sound.len())]
+    }
+
+    /// The words up to `end`, those that were given included.
+    fn words(&self, end: u64) -> Vec<String> {
+        let given = self.given().text;
+        let given = given.split_whitespace().map(str::to_owned);
+        given.chain(words(self.rest(end))).collect()
     }
 }
 
@@ -289,7 +328,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Whether the connection ends here.
     async fn misbehaves(&mut self) -> bool {
         match self.act {
-            Act::Drop(after) if self.total >= after => return true,
+            Act::Drop(after) | Act::SliceAndDrop(_, after) if self.total >= after => return true,
             Act::Stall(after) if self.total >= after => std::future::pending().await,
             Act::Mute(after) if self.total >= after => self.muted = true,
             Act::Garbage(after) if self.total >= after => {
@@ -330,7 +369,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 drop(seen);
                 self.open = Some(Utterance {
                     begin,
-                    sound: Vec::new(),
+                    ..Utterance::default()
                 });
                 true
             }
@@ -353,7 +392,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             ClientMessage::Cancel { utterance } => {
                 self.seen.lock().unwrap().cancels.push(utterance);
                 if let Some(open) = self.open.take_if(|open| open.begin.utterance == utterance) {
-                    self.unanswered -= open.sound.len() as u64;
+                    self.unanswered -= open.sound.len() as u64 - open.cut;
                 }
                 true
             }
@@ -385,10 +424,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.muted = true;
             return;
         }
-        let mut words = open.words();
+        let sample = open.samples();
+        if let Act::Slice(most) | Act::SliceAndDrop(most, _) | Act::SliceAndFail(most) = self.act
+            && sample >= open.cut + most
+        {
+            return self.slice(most, "").await;
+        }
+        if self.act == Act::SliceNothing {
+            return self.slice(0, "").await;
+        }
+        if let Act::Babble(seed) = self.act {
+            return self.babble(seed).await;
+        }
+        let mut words = open.words(sample);
         // The last two words may still change.
         let tentative = words.split_off(words.len().saturating_sub(2));
-        let (utterance, sample) = (open.begin.utterance, open.sound.len() as u64);
+        let fixed = words.len()
+            - open
+                .given()
+                .text
+                .split_whitespace()
+                .count()
+                .min(words.len());
+        let fixed = open.rest(sample).chunk_by(|a, b| a == b).take(fixed);
+        let committed_sample =
+            open.cut.max(open.given().sample) + fixed.map(|run| run.len() as u64).sum::<u64>();
+        let utterance = open.begin.utterance;
         if self.version == Version::V1 {
             words.extend(tentative);
             let message = v1::ServerMessage::Partial {
@@ -405,12 +466,82 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let message = ServerMessage::Partial {
             utterance,
             committed: self.spoken(words),
-            committed_sample: 0,
+            committed_sample,
             tentative: rest,
             sample,
             processing_time_ms: 1.0,
         };
         self.say_v2(message).await;
+    }
+
+    /// Cuts the open utterance so many samples behind the last cut.
+    async fn slice(&mut self, samples: u64, text: &str) {
+        let Some(open) = &mut self.open else {
+            return;
+        };
+        if !open.begin.cuts {
+            self.wrong("a cut is not allowed");
+            return;
+        }
+        let sample = open.cut + samples;
+        let words = open.words(sample);
+        open.cut = sample;
+        self.unanswered -= samples.min(self.unanswered);
+        let message = ServerMessage::Final(Final {
+            utterance: open.begin.utterance,
+            text: if text.is_empty() {
+                words.join(" ")
+            } else {
+                text.to_owned()
+            },
+            segments: vec![Segment {
+                start: (sample - samples) as f64 / 16_000.0,
+                end: sample as f64 / 16_000.0,
+                text: words.join(" "),
+            }],
+            language: "en".to_owned(),
+            sample,
+            processing_time_ms: 2.0,
+            confidence: 0.5,
+            more: true,
+        });
+        self.say_v2(message).await;
+    }
+
+    /// Says something by chance: about the utterance that is open, whatever it is.
+    async fn babble(&mut self, seed: u64) {
+        let next = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.act = Act::Babble(next);
+        let Some(open) = &self.open else {
+            return;
+        };
+        let chance = |shift: u32, of: u64| (next >> shift) % of;
+        let left = open.samples() - open.cut;
+        let all = [
+            "one", " two", ", three", " Four", "five", "", " 好", "\u{201c}",
+        ];
+        let pick = |shift| {
+            (0..chance(shift, 5)).map(move |n| all[chance(shift + 3 + n as u32 * 3, 8) as usize])
+        };
+        let (committed, tentative): (String, String) = (pick(8).collect(), pick(28).collect());
+        let utterance = open.begin.utterance;
+        match chance(56, 8) {
+            0 => self.slice(1 + chance(20, left.max(1)), &committed).await,
+            1..4 => {
+                let message = ServerMessage::Partial {
+                    utterance,
+                    committed,
+                    committed_sample: chance(20, 40_000),
+                    tentative,
+                    sample: chance(24, 40_000),
+                    processing_time_ms: 1.0,
+                };
+                self.say_v2(message).await;
+            }
+            _ => {}
+        }
     }
 
     fn spoken(&self, words: Vec<String>) -> String {
@@ -428,9 +559,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         };
         match self.act {
             Act::DropAtEnd => return false,
-            Act::FailFirst(code) => {
+            Act::FailFirst(_) | Act::SliceAndFail(_) => {
+                let code = match self.act {
+                    Act::FailFirst(code) => code,
+                    _ => v2::codes::DECODE,
+                };
                 self.act = Act::Serve;
-                self.unanswered -= ended.sound.len() as u64;
+                self.unanswered -= ended.sound.len() as u64 - ended.cut;
                 self.say_v2(ServerMessage::Error {
                     code: code.to_owned(),
                     message: "it failed".to_owned(),
@@ -458,10 +593,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     async fn answer(&mut self, ended: Utterance) {
-        self.unanswered -= ended.sound.len() as u64;
+        self.unanswered -= (ended.sound.len() as u64 - ended.cut).min(self.unanswered);
         self.seen.lock().unwrap().finals += 1;
-        let text = self.spoken(ended.words());
-        let sample = ended.sound.len() as u64 - ended.begin.context_samples;
+        let sample = ended.samples();
+        let text = self.spoken(ended.words(sample));
         if self.version == Version::V1 {
             if ended.sound.is_empty() {
                 return;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +15,9 @@ use crate::fault::Fault;
 use crate::speech::{SPEECH_QUEUE, SessionOptions, Speech, Utterance};
 use crate::transcriber::{EngineSettings, Remote, ToTranscriber, TranscriberSettings, run};
 
+/// What goes on behind a cut has numbers from here on; the tests' own are below.
+pub(super) const FIRST_NEW_NUMBER: u64 = 100;
+
 /// Settings with the server at `url` as the backend `there`.
 pub(super) fn settings(url: &str) -> TranscriberSettings {
     TranscriberSettings {
@@ -24,6 +28,8 @@ pub(super) fn settings(url: &str) -> TranscriberSettings {
         }],
         strategy: Strategy::Prompt,
         language: "auto".to_owned(),
+        languages: Arc::default(),
+        vocabulary: Arc::default(),
         engine: EngineSettings {
             program: PathBuf::from("/nowhere/wstream-engine"),
             model_path: PathBuf::from("/nowhere/ggml-none.bin"),
@@ -44,9 +50,13 @@ pub(super) struct Rig {
     /// What the last utterance had as partials, until its end.
     pub(super) partials: Vec<(u64, String, String)>,
     pub(super) troubles: Vec<Fault>,
+    /// What went on as what, and the seconds before the cut.
+    pub(super) cuts: Vec<(u64, u64, f64)>,
     pub(super) options: Arc<SessionOptions>,
     pub(super) session: u64,
     pub(super) live: bool,
+    /// What the audio thread is told of the utterances that begin.
+    pub(super) answered_samples: Arc<AtomicU64>,
 }
 
 /// The sound of frame `index` of an utterance: no two frames are alike.
@@ -72,7 +82,8 @@ impl Rig {
         let (to_audio, from_audio) = mpsc::channel(SPEECH_QUEUE);
         let (to_transcriber, from_daemon) = mpsc::channel(16);
         let (to_daemon, from_transcriber) = mpsc::channel(events);
-        let task = tokio::spawn(run(settings, from_audio, from_daemon, to_daemon));
+        let numbers = Arc::new(AtomicU64::new(FIRST_NEW_NUMBER));
+        let task = tokio::spawn(run(settings, numbers, from_audio, from_daemon, to_daemon));
         Rig {
             to_audio,
             to_transcriber,
@@ -80,9 +91,11 @@ impl Rig {
             task,
             partials: Vec::new(),
             troubles: Vec::new(),
+            cuts: Vec::new(),
             options: Arc::default(),
             session: 1,
             live: true,
+            answered_samples: Arc::default(),
         }
     }
 
@@ -96,6 +109,7 @@ impl Rig {
             session: self.session,
             live: self.live,
             options: self.options.clone(),
+            answered_samples: self.answered_samples.clone(),
         }))
         .await;
     }
@@ -132,7 +146,8 @@ impl Rig {
             .expect("the transcriber has ended")
     }
 
-    /// The end of the next utterance that ends. Checks on the way what always must hold.
+    /// The end of the next utterance that ends, also by a cut. Checks on the way what always must
+    /// hold.
     pub(super) async fn ending(&mut self) -> Result<Transcript, (u64, Fault)> {
         loop {
             match self.event().await {
@@ -153,14 +168,16 @@ impl Rig {
                     self.partials.push((utterance, committed, tentative));
                 }
                 Event::Final(transcript) => {
-                    let last = self
-                        .partials
-                        .iter()
-                        .rfind(|it| it.0 == transcript.utterance);
-                    if let Some((_, committed, _)) = last {
-                        assert!(transcript.text.starts_with(committed.as_str()));
-                    }
-                    self.partials.retain(|it| it.0 > transcript.utterance);
+                    self.check_text(&transcript);
+                    return Ok(transcript);
+                }
+                Event::Cut {
+                    transcript,
+                    duration_s,
+                    next,
+                } => {
+                    self.check_text(&transcript);
+                    self.cuts.push((transcript.utterance, next, duration_s));
                     return Ok(transcript);
                 }
                 Event::Failed { utterance, fault } => return Err((utterance, fault)),
@@ -168,6 +185,15 @@ impl Rig {
                 other => panic!("{other:?} is not the transcriber's"),
             }
         }
+    }
+
+    /// A final begins with what was committed.
+    fn check_text(&mut self, transcript: &Transcript) {
+        let ended = transcript.utterance;
+        if let Some((_, committed, _)) = self.partials.iter().rfind(|it| it.0 == ended) {
+            assert!(transcript.text.starts_with(committed.as_str()));
+        }
+        self.partials.retain(|it| it.0 != ended);
     }
 
     /// The next utterance to end is this one, and it has these words.
