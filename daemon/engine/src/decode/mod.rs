@@ -1,5 +1,5 @@
-//! From sound to text: the only module that knows whisper, and of it only `whisper.rs`, `model.rs`,
-//! `vocabulary.rs` and `whole_file.rs`. What runs a model is behind [`Backend`].
+//! From sound to text: the only module that knows whisper, and of it only `whisper.rs`, `model.rs`
+//! and `whole_file.rs`. What runs a model is behind [`Backend`].
 //!
 //! Enters: a [`Request`] with up to 30 s of sound. Leaves: a [`Decoded`] text with times. A
 //! [`Decoder`] belongs to one thread; the [`Model`] behind it is shared.
@@ -12,9 +12,12 @@ pub mod cpu;
 pub mod file;
 mod greedy;
 mod model;
+mod native;
 pub mod quality;
 mod rules;
 pub mod sound;
+pub mod timing;
+mod tokenizer;
 mod vocabulary;
 mod whisper;
 pub mod whole_file;
@@ -25,7 +28,7 @@ use std::sync::atomic::AtomicBool;
 
 use backend::Backend;
 use greedy::Written;
-pub use model::{Language, LoadError, Model, UnknownLanguage};
+pub use model::{BACKEND_VARIABLE, BackendChoice, Language, LoadError, Model, UnknownLanguage};
 use quality::{Evidence, Verdict};
 use rules::FirstTimestamp;
 pub use rules::Token;

@@ -4,12 +4,14 @@
 //! tokens and languages. Loaded on one thread, then only read.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use whisper_rs::{FullParams, WhisperContext, WhisperContextParameters, WhisperError};
 
 use super::backend::Backend;
 use super::cpu::{self, CpuUnsupported};
 use super::file::{self, FileError};
+use super::native::{NativeBackend, Weights};
 use super::vocabulary::Vocabulary;
 use super::whisper::{self, WhisperBackend};
 use super::word::{self, Word};
@@ -75,18 +77,58 @@ pub enum UnknownLanguage {
     },
 }
 
+/// What runs a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum BackendChoice {
+    /// Our own arithmetic; a model that it cannot run goes to whisper.cpp.
+    Native,
+    /// whisper.cpp.
+    #[default]
+    Whisper,
+}
+
+/// Chooses what runs models where nothing else does; for tests.
+pub const BACKEND_VARIABLE: &str = "WSTREAM_ENGINE_BACKEND";
+
+impl BackendChoice {
+    /// What the environment says, else the default.
+    pub fn from_environment() -> BackendChoice {
+        let Some(value) = std::env::var_os(BACKEND_VARIABLE) else {
+            return BackendChoice::default();
+        };
+        let choice = value
+            .to_str()
+            .map(|value| clap::ValueEnum::from_str(value, false));
+        match choice {
+            Some(Ok(choice)) => choice,
+            _ => {
+                tracing::warn!("{BACKEND_VARIABLE} is neither native nor whisper: it is ignored");
+                BackendChoice::default()
+            }
+        }
+    }
+}
+
 /// The weights and what belongs to them.
 #[derive(Debug)]
 pub struct Model {
-    pub(super) context: WhisperContext,
     pub(super) vocabulary: Vocabulary,
-    /// A template: making one anew for each decode would leak.
-    listening: FullParams<'static, 'static>,
+    weights: Loaded,
+    /// whisper.cpp's, where it was asked for.
+    context: OnceLock<WhisperContext>,
+    path: PathBuf,
     name: String,
 }
 
-/// More prompt than this is never tokenised: 224 tokens of text are less than 2 KiB, and the
-/// tokeniser's recursion follows the length of a word.
+#[derive(Debug)]
+enum Loaded {
+    Native(Arc<Weights>),
+    /// They are in the context; what is here is a template: making one anew for each decode would
+    /// leak.
+    Whisper(Box<FullParams<'static, 'static>>),
+}
+
+/// More prompt than this is never tokenised: 224 tokens of text are less than 2 KiB.
 const MOST_PROMPT_BYTES: usize = 4096;
 
 /// Most tokens of the words to expect: about twenty names. Longer lists make a small model write
@@ -94,11 +136,16 @@ const MOST_PROMPT_BYTES: usize = 4096;
 const MOST_VOCABULARY_TOKENS: usize = 96;
 
 impl Model {
-    /// Checks the processor, then the file, then loads it.
+    /// As [`load_for`](Model::load_for), with what the environment says.
     pub fn load(path: &Path) -> Result<Model, LoadError> {
+        Model::load_for(path, BackendChoice::from_environment())
+    }
+
+    /// Checks the processor, then the file, then loads it for a backend.
+    pub fn load_for(path: &Path, choice: BackendChoice) -> Result<Model, LoadError> {
         cpu::check(cpu::Features::of_this_machine())?;
         let name = model_name(path);
-        file::check(path).map_err(|cause| match cause {
+        let contents = file::contents(path).map_err(|cause| match cause {
             FileError::Missing => LoadError::Missing { name: name.clone() },
             cause => LoadError::Invalid {
                 path: path.to_owned(),
@@ -106,28 +153,55 @@ impl Model {
                 cause,
             },
         })?;
+        let native = match choice {
+            BackendChoice::Native => match Weights::read(path, &contents, &name) {
+                Ok(weights) => Some(Loaded::Native(Arc::new(weights))),
+                Err(error) => {
+                    tracing::debug!(%error, model = name, "whisper.cpp takes this model");
+                    None
+                }
+            },
+            BackendChoice::Whisper => None,
+        };
+        let is_native = native.is_some();
+        let model = Model {
+            vocabulary: Vocabulary::new(contents.header.n_vocab as usize, contents.tokens),
+            weights: native
+                .unwrap_or_else(|| Loaded::Whisper(Box::new(whisper::listening_params()))),
+            context: OnceLock::new(),
+            path: path.to_owned(),
+            name,
+        };
+        if !is_native {
+            model.context().map_err(|cause| LoadError::Whisper {
+                name: model.name.clone(),
+                cause,
+            })?;
+        }
+        Ok(model)
+    }
+
+    /// whisper.cpp's weights, loaded when first asked for.
+    pub(super) fn context(&self) -> Result<&WhisperContext, WhisperError> {
+        if let Some(context) = self.context.get() {
+            return Ok(context);
+        }
         whisper_rs::install_logging_hooks();
         // The default has flash attention off, which must stay so: with fewer encoder positions
         // than all, whisper.cpp 1.8 lets it read what earlier calls left behind.
         let parameters = WhisperContextParameters::default();
-        let refused = |cause| LoadError::Whisper {
-            name: name.clone(),
-            cause,
-        };
-        let context = WhisperContext::new_with_params(path, parameters).map_err(refused)?;
-        let vocabulary = Vocabulary::of(&context).map_err(refused)?;
-        Ok(Model {
-            context,
-            vocabulary,
-            listening: whisper::listening_params(),
-            name,
-        })
+        let context = WhisperContext::new_with_params(&self.path, parameters)?;
+        Ok(self.context.get_or_init(|| context))
     }
 
     /// What runs this model for one decoder.
     pub(super) fn backend(&self) -> Result<Box<dyn Backend>, DecodeError> {
-        let backend = WhisperBackend::new(&self.context, &self.listening)?;
-        Ok(Box::new(backend))
+        Ok(match &self.weights {
+            Loaded::Native(weights) => Box::new(NativeBackend::new(weights.clone())),
+            Loaded::Whisper(listening) => {
+                Box::new(WhisperBackend::new(self.context()?, listening)?)
+            }
+        })
     }
 
     /// Such as `tiny.en`.
@@ -184,7 +258,7 @@ impl Model {
             return Vec::new();
         };
         // Half the model's context is for the prompt and the token in front of it.
-        let limit = self.context.n_text_ctx() as usize / 2 - 1;
+        let limit = file::TEXT_CONTEXT as usize / 2 - 1;
         let mut tokens = Vec::new();
         for (index, word) in prompt.vocabulary.iter().enumerate() {
             let separator = if index == 0 { "" } else { "," };
@@ -232,12 +306,7 @@ impl Model {
 
     /// Empty where there is none for `text`.
     fn tokens(&self, text: &str) -> Vec<i32> {
-        let text = text.replace('\0', "");
-        // A token has at least one byte, so that the buffer is always long enough: the wrapper
-        // does not survive one that is not.
-        self.context
-            .tokenize(&text, text.len() + 1)
-            .unwrap_or_default()
+        self.vocabulary.tokens(&text.replace('\0', ""))
     }
 }
 
