@@ -16,6 +16,9 @@ pub struct Cli {
     /// Everything as fast as it is taken: English and non-speech, for the error rates
     #[arg(long)]
     pub fast: bool,
+    /// Ten minutes joined from the corpus, pauses cut out, as one stream; with --first: fewer files
+    #[arg(long, group = "what", conflicts_with_all = ["again", "sessions"])]
+    pub long: bool,
     /// The files in which nothing is said, as fast as they are taken
     #[arg(long, group = "what")]
     pub non_speech: bool,

@@ -18,7 +18,7 @@ use crate::station::{Setup, samples};
 use crate::{machine, say};
 
 /// Seconds of sound in a quick run; with the silence behind each file that is under three minutes.
-const QUICK_S: f64 = 115.0;
+const QUICK_S: f64 = 100.0;
 
 /// Plays what the arguments choose.
 pub async fn run(cli: &Cli, corpus: &Corpus) -> Result<Report> {
@@ -36,7 +36,14 @@ pub async fn run(cli: &Cli, corpus: &Corpus) -> Result<Report> {
         });
     }
     let mut report = begin(cli, pace);
-    let take = play(&setup(cli)?, &sounds, circumstances(cli, pace), progress).await?;
+    let take = play(
+        &setup(cli)?,
+        &sounds,
+        None,
+        circumstances(cli, pace),
+        progress,
+    )
+    .await?;
     about_use(&mut report, &take);
     fill(cli, corpus, &mut report, &take.runs, pace == Pace::Spoken)?;
     measure::use_figures(&take, &mut report.figures);

@@ -15,6 +15,8 @@ mod corpus_runs;
 mod feed;
 mod figures;
 mod follow;
+mod join;
+mod long;
 mod machine;
 mod measure;
 mod metrics;
@@ -29,6 +31,8 @@ mod report;
 mod station;
 mod targets;
 mod usage;
+
+use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
@@ -47,15 +51,13 @@ async fn main() -> Result<()> {
     if cli.compare.is_empty() {
         let report = match &cli.again {
             Some(path) => corpus_runs::again(&cli, &corpus, Report::read(path)?)?,
+            None if cli.long => long::run(&cli, &corpus).await?,
             None => corpus_runs::run(&cli, &corpus).await?,
         };
-        println!("{}", report::table(&report));
-        if cli.targets {
-            println!("{}", targets::table(&report.figures));
-        }
         if let Some(path) = &cli.json {
             report.write(path)?;
         }
+        print(&report::table(&report))?;
         if let Some(path) = &cli.plot {
             plot::write(path, &corpus, &report.files, cli.plot_file.as_deref())?;
         }
@@ -64,18 +66,39 @@ async fn main() -> Result<()> {
     for path in &cli.compare {
         reports.push(Report::read(path)?);
     }
+    let own = reports.len();
     for path in &cli.peers {
         reports.push(peers::report(&cli, &corpus, path)?);
     }
     if reports.len() > 1 || !cli.compare.is_empty() {
-        println!("{}", report::compare(&reports));
-        if cli.targets {
-            for report in &reports {
-                println!("{}\n{}", report.label, targets::table(&report.figures));
+        print(&report::compare(&reports))?;
+    }
+    if cli.targets {
+        let (ours, theirs) = reports.split_at(own);
+        for report in ours {
+            print(&format!(
+                "{}\n{}",
+                report.label,
+                targets::table(&report.figures)
+            ))?;
+            for peer in theirs {
+                print(&targets::against(
+                    &report.figures,
+                    &peer.label,
+                    &peer.figures,
+                ))?;
             }
         }
     }
     Ok(())
+}
+
+/// A table. Whoever closes the pipe has read enough.
+fn print(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Progress, so that nobody wonders for ten minutes.

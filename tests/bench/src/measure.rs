@@ -247,7 +247,7 @@ pub fn text_figures(
             }
         }
     }
-    let looped = speech.iter().filter(|heard| {
+    let looped = heard.iter().filter(|heard| {
         is_loop(
             normalised.words(heard.text),
             normalised.words(&heard.entry.text),
@@ -367,5 +367,109 @@ pub fn use_figures(take: &Take, figures: &mut Figures) {
             &label,
             total(&format!("/decodes/{kind}")),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::VALUE;
+    use crate::metrics::trace::tests::{run, utterance};
+    use crate::station::Used;
+
+    fn entry(name: &str, language: &str, text: &str) -> Entry {
+        Entry {
+            name: name.into(),
+            seconds: 2.0,
+            language: language.into(),
+            text: text.into(),
+            timing: None,
+        }
+    }
+
+    #[test]
+    fn texts_are_counted_by_group() {
+        let texts = [
+            (
+                entry("a/1.flac", "en", "one two three four"),
+                "one two tree four",
+            ),
+            (entry("fsdd/2.flac", "en", "five"), "five five five five"),
+            (entry("a-long/3.flac", "en", "one two"), ""),
+            (entry("nonspeech-x/4.flac", "none", ""), "you"),
+            (entry("nonspeech-x/5.flac", "none", ""), ""),
+        ];
+        let heard: Vec<Heard<'_>> = texts
+            .iter()
+            .map(|(entry, text)| Heard {
+                entry,
+                text,
+                shown: entry.group() == "non-speech",
+            })
+            .collect();
+        let all = heard.iter().flat_map(|h| [h.text, h.entry.text.as_str()]);
+        let normalised = Normalised::split(all.chain(["one", "one two three"]));
+        let offline = Offline::given(&[(1, "a/1.flac", "one"), (5, "a/1.flac", "one two three")]);
+        let mut figures = Figures::default();
+        text_figures(&heard, Some(&offline), &normalised, &mut figures);
+        for (key, expected) in [
+            // One wrong of four, three too many for one; the joined file is not in it.
+            ("wer", 80.0),
+            // Beam 5 is the better one: one of four is missing, and the digit (not decoded).
+            ("wer_offline", 20.0),
+            ("wer_difference", 60.0),
+            ("words", 5.0),
+            ("wer_english", 25.0),
+            ("wer_digits", 300.0),
+            ("wer_joined", 100.0),
+            ("loops", 1.0),
+            ("non_speech", 2.0),
+            ("hallucinated", 1.0),
+            ("hallucinated_shown", 2.0),
+        ] {
+            assert_eq!(figures.get(key, VALUE), Some(expected), "{key}");
+        }
+    }
+
+    #[test]
+    fn use_is_per_second_of_sound() {
+        let mut run = run(vec![utterance(0.0, &[(1.0, "", "a")], None, (2.0, "a"))]);
+        run.seconds = 10.0;
+        run.utterances[0].shown[0].processing_ms = Some(200.0);
+        run.utterances[0].finished.as_mut().unwrap().processing_ms = Some(300.0);
+        let engine = serde_json::json!({
+            "decodes": {"partial": 3, "speculative": 2, "final": 1, "piece": 0},
+            "ms": {"partial": 600.0, "speculative": 300.0, "final": 100.0, "piece": 0.0},
+            "discarded_ms": 250.0, "ahead_hits": 3, "ahead_misses": 1, "promoted": 2,
+        });
+        let take = Take {
+            runs: vec![run],
+            used: vec![Used {
+                cpu_s: 5.0,
+                engine: Some(engine),
+                ..Used::default()
+            }],
+            ..Take::default()
+        };
+        let mut figures = Figures::default();
+        use_figures(&take, &mut figures);
+        for (key, expected) in [
+            ("cpu", 0.5),
+            ("rtf", 0.05),
+            ("decode_rtf", 0.1),
+            ("discarded", 0.25),
+            ("ahead", 0.75),
+            ("promoted", 2.0),
+            ("decodes_partial", 3.0),
+        ] {
+            assert_eq!(figures.get(key, VALUE), Some(expected), "{key}");
+        }
+        // An engine that does not count.
+        let mut silent = take.clone();
+        silent.used[0].engine = None;
+        let mut figures = Figures::default();
+        use_figures(&silent, &mut figures);
+        assert_eq!(figures.get("discarded", VALUE), None);
+        assert_eq!(figures.get("cpu", VALUE), Some(0.5));
     }
 }

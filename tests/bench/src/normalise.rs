@@ -58,6 +58,19 @@ impl Normalised {
 
     /// Of a text that was given to [`Normalised::new`].
     pub fn words(&self, text: &str) -> &[String] {
-        self.0.get(text).map_or(&[], Vec::as_slice)
+        let known = self.0.get(text);
+        known.expect("whoever counts a text has had it normalised before")
+    }
+
+    /// Words as they are, for tests of what is done with them.
+    #[cfg(test)]
+    pub fn split<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        Normalised(
+            texts
+                .into_iter()
+                .map(|text| (text.to_owned(), words(text)))
+                .collect(),
+        )
     }
 }

@@ -86,4 +86,15 @@ impl Offline {
     fn key(&self, beam: usize, name: &str) -> String {
         format!("{}/beam{beam}/{name}", self.model)
     }
+
+    /// Texts `(beam, file, text)`, for tests of what is done with them.
+    #[cfg(test)]
+    pub fn given(texts: &[(usize, &str, &str)]) -> Self {
+        let mut offline = Offline::default();
+        for (beam, name, text) in texts {
+            let key = offline.key(*beam, name);
+            offline.texts.insert(key, (*text).to_owned());
+        }
+        offline
+    }
 }

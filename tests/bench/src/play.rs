@@ -33,15 +33,18 @@ pub struct Circumstances {
     pub sessions: usize,
 }
 
-/// Plays all `sounds`; `progress` is told each file when it is through.
+/// Plays all `sounds`, after a `warm_up` that is not counted (the shortest of them unless given);
+/// `progress` is told each file when it is through.
 pub async fn play(
     setup: &Setup,
     sounds: &[Sound],
+    warm_up: Option<&[i16]>,
     circumstances: Circumstances,
     progress: impl Fn(&FileRun),
 ) -> Result<Take> {
-    let warm_up = sounds.iter().min_by_key(|sound| sound.samples.len());
-    let warm_up = warm_up.map_or(&[][..], |sound| &sound.samples);
+    let shortest = sounds.iter().map(|sound| sound.samples.as_slice());
+    let warm_up = warm_up.or(shortest.min_by_key(|samples| samples.len()));
+    let warm_up = warm_up.unwrap_or_default();
     let mut stations = Vec::new();
     for _ in 0..circumstances.sessions {
         stations.push(Station::raise(setup, warm_up).await?);

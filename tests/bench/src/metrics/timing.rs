@@ -48,6 +48,9 @@ const LONG_S: f64 = 3.0;
 /// by what forced alignment may err.
 const GAP_S: f64 = 0.2;
 
+/// Half of the last digit of the reference times.
+const SLIP_S: f64 = 0.005;
+
 impl Timings {
     /// Adds one file's utterances.
     pub fn add(&mut self, run: &FileRun, timing: Option<&Timing>) {
@@ -60,10 +63,10 @@ impl Timings {
             let spoken = inside(timing, utterance.at_s, until);
             placed += spoken.len();
             self.latencies(utterance, spoken);
-            if let Some(ended) = &utterance.ended {
+            if utterance.ended.is_some() {
                 self.endpoints += 1;
                 let heard_until = spoken.last().map_or(until, |word| word.end);
-                self.cut(timing, heard_until, ended.t);
+                self.cut(timing, heard_until);
             }
         }
         if let Some(timing) = timing {
@@ -143,16 +146,13 @@ impl Timings {
         }
     }
 
-    /// Whether the endpoint that came at `t`, after a last word that ended at `heard_until`, cut
-    /// speech.
-    fn cut(&mut self, timing: &Timing, heard_until: f64, t: f64) {
-        let Some(next) = timing.words.iter().find(|w| w.start >= heard_until - 0.005) else {
-            return;
-        };
-        self.pauses += 1;
-        // The next word had begun when the endpoint was declared, or nearly so: that is speech.
-        let spoken_over = next.start < t && next.start - heard_until < GAP_S;
-        self.early_cuts += usize::from(spoken_over);
+    /// Whether an endpoint after a last word that ended at `heard_until` cut speech.
+    fn cut(&mut self, timing: &Timing, heard_until: f64) {
+        let mut later = timing.words.iter();
+        if let Some(next) = later.find(|word| word.start >= heard_until - SLIP_S) {
+            self.pauses += 1;
+            self.early_cuts += usize::from(next.start - heard_until < GAP_S);
+        }
     }
 }
 
