@@ -38,7 +38,7 @@ struct Serve {
     /// A model's file, or the name of an installed one [default: $WHISPER_MODEL]
     #[arg(long, value_name = "FILE|NAME")]
     model: Option<String>,
-    /// What runs the model [default: $WSTREAM_ENGINE_BACKEND, or whisper]
+    /// What runs the model [default: $WSTREAM_ENGINE_BACKEND, or native]
     #[arg(long, value_enum)]
     backend: Option<BackendChoice>,
     /// Threads of each decode [default: what is free]
@@ -69,7 +69,7 @@ struct Offline {
     /// The language that is spoken: a two-letter code, or auto
     #[arg(long)]
     language: Option<String>,
-    /// What runs the model as the server does [default: $WSTREAM_ENGINE_BACKEND, or whisper]
+    /// What runs the model as the server does [default: $WSTREAM_ENGINE_BACKEND, or native]
     #[arg(long, value_enum, requires = "as_utterance")]
     backend: Option<BackendChoice>,
     /// Threads to compute with [default: all cores]

@@ -81,13 +81,13 @@ pub enum UnknownLanguage {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum BackendChoice {
     /// Our own arithmetic; a model that it cannot run goes to whisper.cpp.
+    #[default]
     Native,
     /// whisper.cpp.
-    #[default]
     Whisper,
 }
 
-/// Chooses what runs models where nothing else does; for tests.
+/// Chooses what runs models where no option does.
 pub const BACKEND_VARIABLE: &str = "WSTREAM_ENGINE_BACKEND";
 
 impl BackendChoice {

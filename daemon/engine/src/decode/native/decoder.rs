@@ -292,15 +292,18 @@ impl Scratch {
         self.rows.clear();
         for fed in fed {
             let start = self.rows.len();
-            let place = &weights.place_rows[fed.place * width..][..width];
-            self.rows.extend_from_slice(place);
+            self.rows.resize(start + width, 0.0);
             let token = usize::try_from(fed.token)
                 .ok()
                 .filter(|&token| token < weights.vocabulary)
                 .expect("tokens come from this model's vocabulary");
-            weights
-                .embedding
-                .add_weights_of(token, &mut self.rows[start..]);
+            let row = &mut self.rows[start..];
+            weights.embedding.weights_of(token, row);
+            let place = &weights.place_rows[fed.place * width..][..width];
+            let columns = &weights.embedding_columns;
+            for ((value, column), place) in row.iter_mut().zip(columns).zip(place) {
+                *value = *value / column + place;
+            }
         }
     }
 }

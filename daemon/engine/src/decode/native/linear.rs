@@ -206,14 +206,14 @@ impl Linear {
         self.outputs
     }
 
-    /// Adds the weights of an output to `out`: for an embedding, the row of a token.
-    pub(super) fn add_weights_of(&self, output: usize, out: &mut [f32]) {
+    /// Writes the weights of an output to `out`: for an embedding, the row of a token.
+    pub(super) fn weights_of(&self, output: usize, out: &mut [f32]) {
         match &self.weights {
             Weights::Float(panels) => {
                 let (panel, lane) = (output / FLOAT_COLUMNS, output % FLOAT_COLUMNS);
                 let start = panel * FLOAT_COLUMNS * self.inputs + lane;
                 for (k, out) in out.iter_mut().enumerate() {
-                    *out += panels[start + k * FLOAT_COLUMNS];
+                    *out = panels[start + k * FLOAT_COLUMNS];
                 }
             }
             Weights::Int8 {
@@ -224,7 +224,7 @@ impl Linear {
                 let start = int8_place(*depth, output);
                 for (k, out) in out.iter_mut().enumerate() {
                     let weight = panels[start + k / 4 * 4 * PANEL + k % 4];
-                    *out += (f32::from(weight) - 128.0) * scales[output];
+                    *out = (f32::from(weight) - 128.0) * scales[output];
                 }
             }
         }
@@ -435,7 +435,7 @@ mod tests {
                     assert!(error < 1e-4, "{} {precision:?}: {error}", kernels.name);
                 }
                 let mut row = vec![0.0; inputs];
-                linear.add_weights_of(outputs - 1, &mut row);
+                linear.weights_of(outputs - 1, &mut row);
                 for (found, &weight) in row.iter().zip(&weights[(outputs - 1) * inputs..]) {
                     assert!((found - weight).abs() < 0.005, "{found} {weight}");
                 }

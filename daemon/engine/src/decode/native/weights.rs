@@ -3,6 +3,12 @@
 //! Enters: a file that was found good. Leaves: packed layers, shared by all decoders and never
 //! changed. One tensor at a time is read and packed, so that loading takes little more memory than
 //! the packed weights.
+//!
+//! A row of inputs shares one scale, so that a single large input costs all others their
+//! precision. Behind a norm that can be helped at no cost (SmoothQuant, arXiv 2211.10438): dividing
+//! an input by some number and multiplying its weights by it changes nothing, and the division is
+//! done by the norm's own weight and bias. The number is the root of how large the input may be by
+//! how large its weights are.
 
 use std::fs::File;
 use std::io;
@@ -53,6 +59,8 @@ pub(in crate::decode) struct Weights {
     /// One row per place of the decoder.
     pub(super) place_rows: Vec<f32>,
     pub(super) embedding: Linear,
+    /// What to divide the embedding's columns by to have them as they were.
+    pub(super) embedding_columns: Vec<f32>,
     pub(super) decoder: Vec<DecoderBlock>,
     pub(super) decoder_norm: Norm,
     pub(super) alignment: Vec<Head>,
@@ -123,33 +131,59 @@ impl Weights {
             precision,
             width,
         };
-        let encoder = (0..header.n_audio_layer)
+        let audio_layers = 0..header.n_audio_layer;
+        let text_layers = 0..header.n_text_layer;
+        let encoder = audio_layers
             .map(|layer| reader.block(&format!("encoder.blocks.{layer}")))
             .collect::<io::Result<_>>()?;
-        let decoder = (0..header.n_text_layer)
-            .map(|layer| reader.decoder_block(&format!("decoder.blocks.{layer}")))
+        let kv_names: Vec<[String; 2]> = text_layers
+            .clone()
+            .map(|layer| {
+                ["key", "value"].map(|part| format!("decoder.blocks.{layer}.cross_attn.{part}"))
+            })
+            .collect();
+        let kv_names: Vec<Vec<&str>> = kv_names
+            .iter()
+            .map(|names| names.iter().map(String::as_str).collect())
+            .collect();
+        let mut encoder_norm = reader.norm("encoder.ln_post")?;
+        let columns = reader.smooth(&mut encoder_norm, &kv_names.concat(), width)?;
+        let decoder = text_layers
+            .zip(&kv_names)
+            .map(|(layer, kv_names)| {
+                let cross_kv = reader.linear(kv_names, width, Some(&columns))?;
+                reader.decoder_block(&format!("decoder.blocks.{layer}"), cross_kv)
+            })
             .collect::<io::Result<_>>()?;
+        let vocabulary = header.n_vocab as usize;
+        let mut decoder_norm = reader.norm("decoder.ln")?;
+        let embedding = ["decoder.token_embedding"];
+        let embedding_columns = reader.smooth(&mut decoder_norm, &embedding, vocabulary)?;
         Ok(Weights {
             kernels,
             precision,
             width,
             heads,
-            vocabulary: header.n_vocab as usize,
+            vocabulary,
             places: header.n_text_ctx as usize,
             mel: Mel::new(&contents.filters),
             conv1: reader.convolution("encoder.conv1", header.n_mels as usize)?,
             conv2: reader.convolution("encoder.conv2", width)?,
             positions: reader.values("encoder.positional_embedding")?,
             encoder,
-            encoder_norm: reader.norm("encoder.ln_post")?,
+            encoder_norm,
             place_rows: reader.values("decoder.positional_embedding")?,
-            embedding: reader.linear(&["decoder.token_embedding"], header.n_vocab as usize)?,
+            embedding: reader.linear(&embedding, vocabulary, Some(&embedding_columns))?,
+            embedding_columns,
             decoder,
-            decoder_norm: reader.norm("decoder.ln")?,
+            decoder_norm,
             alignment: heads::alignment_heads(header, name),
         })
     }
 }
+
+/// Rows that are read at a time: some megabytes.
+const PIECE: usize = 2048;
 
 struct Reader<'a> {
     file: &'a File,
@@ -192,11 +226,46 @@ impl Reader<'_> {
         })
     }
 
+    /// Evens out what a norm puts out (see above) for the layers behind it, each with `outputs`
+    /// outputs. Returns what to multiply the columns of their weights by.
+    fn smooth(&self, norm: &mut Norm, names: &[&str], outputs: usize) -> io::Result<Vec<f32>> {
+        // Of a normal distribution one in a thousand is larger.
+        const DEVIATIONS: f32 = 3.0;
+        let width = norm.weight.len();
+        let mut largest = vec![0.0_f32; width];
+        for name in names {
+            let place = self.place(&format!("{name}.weight"));
+            for first in (0..outputs).step_by(PIECE) {
+                let count = PIECE.min(outputs - first);
+                for row in self.rows(place, width, first, count)?.chunks_exact(width) {
+                    for (largest, weight) in largest.iter_mut().zip(row) {
+                        *largest = largest.max(weight.abs());
+                    }
+                }
+            }
+        }
+        let mut columns = Vec::with_capacity(width);
+        for (index, largest) in largest.into_iter().enumerate() {
+            let (weight, bias) = (&mut norm.weight[index], &mut norm.bias[index]);
+            let input = DEVIATIONS * weight.abs() + bias.abs();
+            let column = (input / largest).sqrt();
+            // Without an input or a weight it does not matter.
+            let column = if column.is_normal() { column } else { 1.0 };
+            *weight /= column;
+            *bias /= column;
+            columns.push(column);
+        }
+        Ok(columns)
+    }
+
     /// Layers with the same input as one, each with `outputs` outputs. Where a bias is missing it
-    /// is zero.
-    fn linear(&self, names: &[&str], outputs: usize) -> io::Result<Linear> {
-        // As many rows as make a piece of some megabytes.
-        const PIECE: usize = 2048;
+    /// is zero. The `columns` of the weights are multiplied by the numbers of that name.
+    fn linear(
+        &self,
+        names: &[&str],
+        outputs: usize,
+        columns: Option<&[f32]>,
+    ) -> io::Result<Linear> {
         let mut bias = Vec::new();
         let mut places = Vec::new();
         for name in names {
@@ -225,6 +294,9 @@ impl Reader<'_> {
                 }
             }
             out.copy_from_slice(&piece[row % PIECE * inputs..][..inputs]);
+            for (out, column) in out.iter_mut().zip(columns.unwrap_or_default()) {
+                *out *= column;
+            }
         });
         match failure {
             None => Ok(linear),
@@ -256,27 +328,34 @@ impl Reader<'_> {
     fn block(&self, name: &str) -> io::Result<Block> {
         let width = self.width;
         let part = |part: &str| format!("{name}.{part}");
-        let (query, key, value) = (part("attn.query"), part("attn.key"), part("attn.value"));
+        let parts = ["attn.query", "attn.key", "attn.value"].map(part);
+        let qkv = parts.each_ref().map(String::as_str);
+        let mut attention_norm = self.norm(&part("attn_ln"))?;
+        let columns = self.smooth(&mut attention_norm, &qkv, width)?;
+        let mut mlp_norm = self.norm(&part("mlp_ln"))?;
+        let up = part("mlp.0");
+        let mlp_columns = self.smooth(&mut mlp_norm, &[&up], 4 * width)?;
         Ok(Block {
-            attention_norm: self.norm(&part("attn_ln"))?,
-            qkv: self.linear(&[&query, &key, &value], width)?,
-            out: self.linear(&[&part("attn.out")], width)?,
-            mlp_norm: self.norm(&part("mlp_ln"))?,
-            up: self.linear(&[&part("mlp.0")], 4 * width)?,
-            down: self.linear(&[&part("mlp.2")], width)?,
+            attention_norm,
+            qkv: self.linear(&qkv, width, Some(&columns))?,
+            out: self.linear(&[&part("attn.out")], width, None)?,
+            mlp_norm,
+            up: self.linear(&[&up], 4 * width, Some(&mlp_columns))?,
+            down: self.linear(&[&part("mlp.2")], width, None)?,
         })
     }
 
-    fn decoder_block(&self, name: &str) -> io::Result<DecoderBlock> {
-        let width = self.width;
+    fn decoder_block(&self, name: &str, cross_kv: Linear) -> io::Result<DecoderBlock> {
         let part = |part: &str| format!("{name}.cross_attn{part}");
-        let (key, value) = (part(".key"), part(".value"));
+        let query = part(".query");
+        let mut cross_norm = self.norm(&part("_ln"))?;
+        let columns = self.smooth(&mut cross_norm, &[&query], self.width)?;
         Ok(DecoderBlock {
             block: self.block(name)?,
-            cross_norm: self.norm(&part("_ln"))?,
-            cross_query: self.linear(&[&part(".query")], width)?,
-            cross_kv: self.linear(&[&key, &value], width)?,
-            cross_out: self.linear(&[&part(".out")], width)?,
+            cross_norm,
+            cross_query: self.linear(&[&query], self.width, Some(&columns))?,
+            cross_kv,
+            cross_out: self.linear(&[&part(".out")], self.width, None)?,
         })
     }
 }
