@@ -31,12 +31,18 @@ pub struct Running {
     pub proxy: DictationProxy<'static>,
 }
 
-/// The folder that cargo put the programs into.
+/// The folder with the programs: `$WSTREAM_BIN`, else where cargo put them.
 pub fn program_dir() -> PathBuf {
+    if let Some(dir) = std::env::var_os("WSTREAM_BIN") {
+        return dir.into();
+    }
     let here = std::env::current_exe().unwrap_or_default();
-    // target/release/deps/e2e-… → target/release
-    let dir = here.ancestors().nth(2).unwrap_or(Path::new("."));
-    dir.to_owned()
+    let dir = here.parent().unwrap_or(Path::new("."));
+    // A test is target/release/deps/e2e-…, a program target/release/wstream-bench.
+    match dir.parent() {
+        Some(above) if dir.ends_with("deps") => above.to_owned(),
+        _ => dir.to_owned(),
+    }
 }
 
 /// One of the project's programs.

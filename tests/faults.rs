@@ -52,6 +52,7 @@ async fn until_partial(follower: &mut Follower) -> Result<u64> {
             utterance,
             tentative,
             committed,
+            ..
         } = follower.next().await?
             && !(tentative.is_empty() && committed.is_empty())
         {

@@ -8,6 +8,9 @@ use zbus::{MatchRule, MessageStream, OwnedVariant};
 /// How long a signal may take; the slowest, a final on a loaded machine, takes a few seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What a signal says beside its arguments; keys are in `wstream_api::keys`.
+pub type Details = HashMap<String, OwnedVariant>;
+
 /// A signal, as a client of the bus sees it.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields are those of the bus signals")]
@@ -15,19 +18,22 @@ pub enum Seen {
     Started {
         utterance: u64,
         session: u64,
+        details: Details,
     },
     Partial {
         utterance: u64,
         committed: String,
         tentative: String,
+        details: Details,
     },
     Ended {
         utterance: u64,
+        details: Details,
     },
     Final {
         utterance: u64,
         text: String,
-        details: HashMap<String, OwnedVariant>,
+        details: Details,
     },
     Failed {
         utterance: u64,
@@ -39,7 +45,7 @@ pub enum Seen {
     },
     SessionEnded {
         session: u64,
-        details: HashMap<String, OwnedVariant>,
+        details: Details,
     },
     Trouble {
         name: String,
@@ -48,62 +54,34 @@ pub enum Seen {
     Level,
 }
 
-/// Sees every signal of the daemon from the moment that it is made.
-#[derive(Debug)]
-pub struct Follower {
-    signals: MessageStream,
-    /// Everything seen so far, with the moment of its arrival.
-    pub log: Vec<(Instant, String)>,
-    /// Utterances without an end, with what was committed.
-    open: HashMap<u64, String>,
-}
-
-type Details = HashMap<String, OwnedVariant>;
-
-impl Follower {
-    /// Follows the daemon on this bus.
-    pub async fn new(connection: &zbus::Connection) -> Result<Self> {
-        let rule = MatchRule::builder()
-            .msg_type(zbus::message::Type::Signal)
-            .interface(wstream_api::NAME)
-            .path(wstream_api::PATH)
-            .build()?;
-        // Enough for the most talkative test; beyond it the stream would hold up the connection.
-        let queue = std::num::NonZero::new(4096);
-        let signals = MessageStream::for_match_rule(rule, connection, queue).await?;
-        Ok(Follower {
-            signals,
-            log: Vec::new(),
-            open: HashMap::new(),
-        })
-    }
-
-    /// The next signal.
-    pub async fn next(&mut self) -> Result<Seen> {
-        let message = tokio::time::timeout(PATIENCE, self.signals.next())
-            .await
-            .with_context(|| format!("no signal for {PATIENCE:?} after {:#?}", self.log))?
-            .context("the bus has gone")??;
+impl Seen {
+    /// The signal in `message`, which must be one of the contract's.
+    pub fn read(message: &zbus::Message) -> Result<Self> {
         let header = message.header();
         let member = header.member().context("a signal has a name")?.as_str();
         let body = message.body();
-        let seen = match member {
+        Ok(match member {
             "Started" => {
-                let (utterance, session, _): (u64, u64, Details) = body.deserialize()?;
-                Seen::Started { utterance, session }
+                let (utterance, session, details): (u64, u64, Details) = body.deserialize()?;
+                Seen::Started {
+                    utterance,
+                    session,
+                    details,
+                }
             }
             "Partial" => {
-                let (utterance, committed, tentative, _): (u64, String, String, Details) =
+                let (utterance, committed, tentative, details): (u64, String, String, Details) =
                     body.deserialize()?;
                 Seen::Partial {
                     utterance,
                     committed,
                     tentative,
+                    details,
                 }
             }
             "Ended" => {
-                let (utterance, _): (u64, Details) = body.deserialize()?;
-                Seen::Ended { utterance }
+                let (utterance, details): (u64, Details) = body.deserialize()?;
+                Seen::Ended { utterance, details }
             }
             "Final" => {
                 let (utterance, text, details): (u64, String, Details) = body.deserialize()?;
@@ -135,7 +113,50 @@ impl Follower {
             }
             "Level" => Seen::Level,
             other => bail!("a signal that is not in the contract: {other}"),
-        };
+        })
+    }
+}
+
+/// Every signal of the daemon on this bus, from now on.
+pub async fn signals(connection: &zbus::Connection) -> Result<MessageStream> {
+    let rule = MatchRule::builder()
+        .msg_type(zbus::message::Type::Signal)
+        .interface(wstream_api::NAME)
+        .path(wstream_api::PATH)
+        .build()?;
+    // Enough for the most talkative test; beyond it the stream would hold up the connection.
+    let queue = std::num::NonZero::new(4096);
+    Ok(MessageStream::for_match_rule(rule, connection, queue).await?)
+}
+
+/// Sees every signal of the daemon from the moment that it is made.
+#[derive(Debug)]
+pub struct Follower {
+    signals: MessageStream,
+    /// Everything seen so far, with the moment of its arrival.
+    pub log: Vec<(Instant, String)>,
+    /// Utterances without an end, with what was committed.
+    open: HashMap<u64, String>,
+}
+
+impl Follower {
+    /// Follows the daemon on this bus.
+    pub async fn new(connection: &zbus::Connection) -> Result<Self> {
+        let signals = signals(connection).await?;
+        Ok(Follower {
+            signals,
+            log: Vec::new(),
+            open: HashMap::new(),
+        })
+    }
+
+    /// The next signal.
+    pub async fn next(&mut self) -> Result<Seen> {
+        let message = tokio::time::timeout(PATIENCE, self.signals.next())
+            .await
+            .with_context(|| format!("no signal for {PATIENCE:?} after {:#?}", self.log))?
+            .context("the bus has gone")??;
+        let seen = Seen::read(&message)?;
         self.log.push((Instant::now(), format!("{seen:?}")));
         self.check(&seen)?;
         Ok(seen)

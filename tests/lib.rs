@@ -6,7 +6,7 @@ mod follower;
 pub mod sound;
 
 pub use desktop::{Desktop, Running, program, program_dir};
-pub use follower::{Follower, Seen, said};
+pub use follower::{Details, Follower, Seen, said, signals};
 
 use std::path::PathBuf;
 
@@ -30,6 +30,11 @@ pub fn models_with(name: &str) -> Option<PathBuf> {
         dir.display()
     );
     None
+}
+
+/// The file of the model called `name`.
+pub fn model_file(models_dir: &std::path::Path, name: &str) -> PathBuf {
+    wstream_wire::files::model_path(models_dir, name)
 }
 
 /// The corpus of real speech, if this machine has it.

@@ -40,6 +40,19 @@ pub fn sox(args: &[&std::ffi::OsStr]) -> Result<()> {
     Ok(())
 }
 
+/// The samples of a sound file at 16 kHz, its channels mixed.
+pub fn samples(path: &Path) -> Result<Vec<i16>> {
+    let output = Command::new("sox")
+        .arg(path)
+        .args("-t raw -e signed -b 16 -L -r 16000 -c 1 -D -".split(' '))
+        .output()
+        .context("sox is not installed")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "sox {}: {said}", path.display());
+    let pairs = output.stdout.chunks_exact(2);
+    Ok(pairs.map(|p| i16::from_le_bytes([p[0], p[1]])).collect())
+}
+
 /// Lower-case words without punctuation.
 pub fn words(text: &str) -> Vec<String> {
     text.to_lowercase()

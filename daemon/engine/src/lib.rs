@@ -12,6 +12,7 @@ pub mod scheduler;
 pub mod server;
 pub mod session;
 pub mod sound_file;
+pub mod stats;
 pub mod strategy;
 pub mod system;
 pub mod text;

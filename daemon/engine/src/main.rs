@@ -10,8 +10,9 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
+use wstream_engine::decode::BackendChoice;
 use wstream_engine::model::{self, ModelCommand};
-use wstream_engine::{offline, server, system};
+use wstream_engine::{offline, server, stats, system};
 
 /// The transcription server of wstream, around Whisper.
 #[derive(Debug, Parser)]
@@ -37,6 +38,9 @@ struct Serve {
     /// A model's file, or the name of an installed one [default: $WHISPER_MODEL]
     #[arg(long, value_name = "FILE|NAME")]
     model: Option<String>,
+    /// What runs the model [default: $WSTREAM_ENGINE_BACKEND, or native]
+    #[arg(long, value_enum)]
+    backend: Option<BackendChoice>,
     /// Threads of each decode [default: what is free]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -65,6 +69,9 @@ struct Offline {
     /// The language that is spoken: a two-letter code, or auto
     #[arg(long)]
     language: Option<String>,
+    /// What runs the model as the server does [default: $WSTREAM_ENGINE_BACKEND, or native]
+    #[arg(long, value_enum, requires = "as_utterance")]
+    backend: Option<BackendChoice>,
     /// Threads to compute with [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -148,6 +155,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             }
             None => server::stdio(settings, stop).await?,
         }
+        stats::write();
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -173,6 +181,9 @@ fn settings(arguments: &Serve) -> anyhow::Result<server::Settings> {
     };
     Ok(server::Settings {
         model_path: system::model_path(&model)?,
+        backend: arguments
+            .backend
+            .unwrap_or_else(BackendChoice::from_environment),
         threads: arguments.threads.map(usize::from),
         partial_interval: Duration::from_millis(u64::from(interval_ms)),
     })
@@ -182,6 +193,9 @@ fn decode_files(arguments: Offline) -> anyhow::Result<ExitCode> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let settings = offline::Settings {
         model_path: system::model_path(&arguments.model)?,
+        backend: arguments
+            .backend
+            .unwrap_or_else(BackendChoice::from_environment),
         beam: usize::from(arguments.beam),
         language: arguments.language,
         threads: arguments.threads.map_or_else(cores, usize::from),

@@ -13,7 +13,8 @@ use wstream_wire::{SAMPLE_RATE, Segment};
 
 use crate::decode::whole_file::{self, Search};
 use crate::decode::{
-    DecodeError, Decoder, Effort, Language, LoadError, Model, Request, Run, UnknownLanguage, sound,
+    BackendChoice, DecodeError, Decoder, Effort, Language, LoadError, Model, Request, Run,
+    UnknownLanguage, sound,
 };
 use crate::sound_file::{self, SoundFileError};
 
@@ -22,6 +23,8 @@ use crate::sound_file::{self, SoundFileError};
 pub struct Settings {
     /// The model's file.
     pub model_path: PathBuf,
+    /// What runs the model, where files are decoded as utterances.
+    pub backend: BackendChoice,
     /// Beams; 1 is greedy.
     pub beam: usize,
     /// ISO 639-1 code, or `auto`.
@@ -73,7 +76,13 @@ pub fn run(
     files: &[PathBuf],
     output: &mut impl Write,
 ) -> Result<bool, OfflineError> {
-    let model = Arc::new(Model::load(&settings.model_path)?);
+    // Whole files are decoded by whisper.cpp's own loop.
+    let backend = if settings.as_utterance {
+        settings.backend
+    } else {
+        BackendChoice::Whisper
+    };
+    let model = Arc::new(Model::load_for(&settings.model_path, backend)?);
     let language = model.language(settings.language.as_deref())?;
     let mut decoder = Decoder::new(model.clone())?;
     let mut all_read = true;

@@ -42,6 +42,7 @@ pub fn request(manner: Manner, memory: &Memory, samples: &[f32], effort: Effort)
     let prompt = (manner.strategy.uses_prompt() && !memory.previous.is_empty()).then(|| Prompt {
         text: memory.previous.clone(),
         most_tokens: manner.prompt_tokens,
+        vocabulary: Default::default(),
     });
     Request {
         samples: [context, samples].concat(),
@@ -49,6 +50,7 @@ pub fn request(manner: Manner, memory: &Memory, samples: &[f32], effort: Effort)
         prompt,
         language: manner.language,
         effort,
+        ..Request::default()
     }
 }
 

@@ -43,7 +43,7 @@ pub fn join(text: &mut String, next: &str) {
 
 /// Scripts that are written without spaces between words: Chinese, Japanese, Thai, Lao, Khmer and
 /// Burmese, with their punctuation.
-fn is_unspaced(c: char) -> bool {
+pub(crate) fn is_unspaced(c: char) -> bool {
     matches!(u32::from(c),
         0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF | 0x3000..=0x30FF | 0x3400..=0x9FFF
         | 0xF900..=0xFAFF | 0xFF00..=0xFF65 | 0x20000..=0x3FFFF)

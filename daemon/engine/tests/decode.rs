@@ -15,7 +15,8 @@ use std::sync::atomic::AtomicBool;
 
 use wstream_engine::decode::file::{self, FileError};
 use wstream_engine::decode::{
-    DecodeError, Decoder, Effort, LoadError, Model, Prompt, Request, Run, UnknownLanguage,
+    BackendChoice, DecodeError, Decoder, Effort, LoadError, Model, Prompt, Request, Run,
+    UnknownLanguage,
 };
 use wstream_engine::sound_file::{self, SoundFileError};
 use wstream_wire::files;
@@ -50,6 +51,12 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 
 #[test]
 fn the_same_sound_gives_the_same_text_whatever_was_decoded_before() {
+    for backend in [BackendChoice::Native, BackendChoice::Whisper] {
+        the_same_sound_gives_the_same_text(backend);
+    }
+}
+
+fn the_same_sound_gives_the_same_text(backend: BackendChoice) {
     let Some(path) = model_path() else { return };
     let sounds = corpus(&[
         "librispeech/1688-142285-0002.flac",
@@ -63,13 +70,14 @@ fn the_same_sound_gives_the_same_text_whatever_was_decoded_before() {
             samples,
             effort,
             prompt: Some(Prompt {
+                vocabulary: Default::default(),
                 text: "Margaret said, Mr. Hale.".to_owned(),
                 most_tokens: 64,
             }),
             ..Request::default()
         })
         .collect();
-    let model = Arc::new(Model::load(&path).unwrap());
+    let model = Arc::new(Model::load_for(&path, backend).unwrap());
     let run = |threads| Run {
         threads,
         abort: &NEVER,
@@ -97,8 +105,15 @@ fn the_same_sound_gives_the_same_text_whatever_was_decoded_before() {
 
 #[test]
 fn odd_sound_is_survived() {
+    for backend in [BackendChoice::Native, BackendChoice::Whisper] {
+        odd_sound_is_survived_by(backend);
+    }
+}
+
+fn odd_sound_is_survived_by(backend: BackendChoice) {
     let Some(path) = model_path() else { return };
-    let mut decoder = Decoder::new(Arc::new(Model::load(&path).unwrap())).unwrap();
+    let model = Model::load_for(&path, backend).unwrap();
+    let mut decoder = Decoder::new(Arc::new(model)).unwrap();
     let run = Run {
         threads: 1,
         abort: &NEVER,
@@ -141,6 +156,7 @@ fn odd_sound_is_survived() {
     let request = Request {
         samples: noise(16_000, 0.1),
         prompt: Some(Prompt {
+            vocabulary: Default::default(),
             text,
             most_tokens: usize::MAX,
         }),
@@ -151,8 +167,15 @@ fn odd_sound_is_survived() {
 
 #[test]
 fn a_raised_flag_stops_a_decode() {
+    for backend in [BackendChoice::Native, BackendChoice::Whisper] {
+        a_raised_flag_stops(backend);
+    }
+}
+
+fn a_raised_flag_stops(backend: BackendChoice) {
     let Some(path) = model_path() else { return };
-    let mut decoder = Decoder::new(Arc::new(Model::load(&path).unwrap())).unwrap();
+    let model = Model::load_for(&path, backend).unwrap();
+    let mut decoder = Decoder::new(Arc::new(model)).unwrap();
     let abort = AtomicBool::new(true);
     let request = Request {
         samples: (0..16_000)

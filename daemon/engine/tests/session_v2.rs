@@ -13,16 +13,16 @@ use std::time::Duration;
 
 use common::{Stage, failed, mumbled, said};
 use serde_json::{Value, json};
-use wstream_engine::decode::{Language, UnknownLanguage};
+use wstream_engine::decode::{Language, UnknownLanguage, Word};
 use wstream_engine::scheduler::Kind;
-use wstream_engine::session::v2::{Languages, V2, WINDOW_SAMPLES};
+use wstream_engine::session::v2::{Knowledge, V2, WINDOW_SAMPLES};
 use wstream_wire::v2;
 
 /// Knows English and German.
 #[derive(Debug)]
 struct Two;
 
-impl Languages for Two {
+impl Knowledge for Two {
     fn language(&self, code: Option<&str>) -> Result<Language, UnknownLanguage> {
         match code {
             None | Some("auto") => Ok(Language::Auto),
@@ -30,6 +30,10 @@ impl Languages for Two {
             Some("de") => Ok(Language::Known(2)),
             Some(code) => Err(UnknownLanguage::Code(code.to_owned())),
         }
+    }
+
+    fn words(&self, text: &str, seconds: f64) -> Option<Vec<Word>> {
+        Some(common::words(text, 0.0, seconds))
     }
 }
 
@@ -57,6 +61,24 @@ fn sound(stage: &mut Stage<V2>, ms: usize, value: i16) {
     stage.binary(&v2::encode_sound(&vec![value; ms * 16]));
 }
 
+/// What a client keeps from before the voice, so that the voice is told from it.
+fn pre_roll(stage: &mut Stage<V2>) {
+    sound(stage, 600, 10);
+}
+
+/// Texts of the partials among `sent`: committed and tentative.
+fn partials(sent: &[Value]) -> Vec<(&str, &str)> {
+    let partials = sent.iter().filter(|message| message["type"] == "partial");
+    partials
+        .map(|message| {
+            (
+                message["committed"].as_str().unwrap(),
+                message["tentative"].as_str().unwrap(),
+            )
+        })
+        .collect()
+}
+
 fn codes(sent: &[Value]) -> Vec<(&str, Option<u64>)> {
     sent.iter()
         .map(|message| {
@@ -73,21 +95,21 @@ fn codes(sent: &[Value]) -> Vec<(&str, Option<u64>)> {
 fn an_utterance_gets_partials_and_one_final() {
     let mut stage = stage();
     begin(&mut stage, 5);
-    stage.pass(400);
+    pre_roll(&mut stage);
     sound(&mut stage, 400, 5000);
-    assert!(stage.take_jobs().is_empty(), "the interval has not passed");
-    stage.pass(100);
+    assert!(stage.take_jobs().is_empty(), "too little voice for a word");
     sound(&mut stage, 100, 5000);
     let partial = stage.take_job();
     assert_eq!(partial.kind, Kind::Partial);
-    stage.finish(&partial, said(" Hello", 0.0, 0.5));
+    stage.finish(&partial, said(" Hello", 0.6, 1.1));
     assert_eq!(
         stage.take_sent(),
         [json!({
             "type": "partial", "utterance": 5, "committed": "", "tentative": "Hello",
-            "sample": 8000, "processing_time_ms": 7.0,
+            "sample": 17_600, "processing_time_ms": 7.0,
         })]
     );
+    sound(&mut stage, 30, 5000);
     end(&mut stage, 5);
     assert!(stage.owes_finals());
     let last = stage.take_job();
@@ -98,7 +120,7 @@ fn an_utterance_gets_partials_and_one_final() {
         [json!({
             "type": "final", "utterance": 5, "text": "Hello.",
             "segments": [{"start": 0.0, "end": 0.5, "text": "Hello."}],
-            "language": "en", "sample": 8000, "processing_time_ms": 7.0, "confidence": 0.75,
+            "language": "en", "sample": 18_080, "processing_time_ms": 7.0, "confidence": 0.75,
         })]
     );
     assert!(!stage.owes_finals());
@@ -108,12 +130,14 @@ fn an_utterance_gets_partials_and_one_final() {
 fn a_partial_needs_new_sound_as_well_as_time() {
     let mut stage = stage();
     begin(&mut stage, 1);
-    stage.pass(600);
+    pre_roll(&mut stage);
     sound(&mut stage, 600, 5000);
     let partial = stage.take_job();
     stage.finish(&partial, said(" Hello", 0.0, 0.5));
-    stage.pass(600);
-    sound(&mut stage, 199, 5000);
+    stage.pass(499);
+    sound(&mut stage, 1, 5000);
+    stage.pass(1);
+    sound(&mut stage, 198, 5000);
     assert!(stage.take_jobs().is_empty());
     sound(&mut stage, 1, 5000);
     assert_eq!(stage.take_job().kind, Kind::Partial);
@@ -173,8 +197,11 @@ fn a_doubtful_or_old_final_is_no_prompt() {
         begin(&mut stage, 2);
         sound(&mut stage, 100, 5000);
         end(&mut stage, 2);
-        let prompt = stage.take_job().request.prompt;
-        assert_eq!(prompt.as_ref().map(|p| p.text.as_str()), expected);
+        // Words that are heard again are forced on the decoder instead of prompted.
+        let request = stage.take_job().request;
+        let known = wstream_engine::decode::text_of(&request.known);
+        let prompt = request.prompt.map_or(known, |prompt| prompt.text);
+        assert_eq!(prompt.trim(), expected.unwrap_or_default());
     }
 }
 
@@ -190,26 +217,29 @@ fn after_a_reconnect_the_client_gives_what_was_before() {
         }),
     );
     sound(&mut stage, 1000, 100);
-    sound(&mut stage, 2000, 200);
-    stage.pass(600);
-    sound(&mut stage, 1000, 300);
+    sound(&mut stage, 1000, 200);
+    sound(&mut stage, 2000, 300);
     let partial = stage.take_job();
     assert_eq!(partial.request.language, Language::Known(2));
-    assert_eq!(partial.request.prompt.as_ref().unwrap().text, "Es war");
-    assert_eq!(partial.request.context_samples, 16_000);
-    assert!((partial.request.samples[0] * 32_768.0 - 200.0).abs() < 1.0);
-    assert!((partial.request.samples[16_000] * 32_768.0 - 300.0).abs() < 1.0);
-    stage.finish(&partial, said(" einmal", 1.0, 2.0));
+    assert_eq!(partial.request.prompt.as_ref().unwrap().text, "long ago");
+    // Everything is heard again, and the decoder is told what it has written.
+    assert_eq!(partial.request.samples.len(), 48_000);
+    assert_eq!(partial.request.context_samples, 0);
+    let known = |job: &common::Job| wstream_engine::decode::text_of(&job.request.known);
+    assert_eq!(known(&partial), " Es war");
+    stage.finish(&partial, said(" Es war einmal", 0.0, 3.0));
     let sent = stage.take_sent();
-    assert_eq!(sent[0]["committed"], "Es war");
-    assert_eq!(sent[0]["tentative"], " einmal");
+    assert_eq!(partials(&sent), [("Es war", " einmal")]);
     assert_eq!(sent[0]["sample"], 48_000);
+    assert_eq!(sent[0]["committed_sample"], 32_000);
+    sound(&mut stage, 100, 300);
     end(&mut stage, 9);
     let last = stage.take_job();
-    stage.finish(&last, said(" Es war einmal.", 1.0, 2.0));
+    assert_eq!(known(&last), " Es war");
+    stage.finish(&last, said(" Es war einmal.", 0.0, 3.0));
     let sent = stage.take_sent();
     assert_eq!(sent[0]["text"], "Es war einmal.");
-    assert_eq!(sent[0]["sample"], 48_000);
+    assert_eq!(sent[0]["sample"], 49_600);
     assert_eq!(sent[0]["segments"][0]["start"], 2.0);
 }
 
@@ -244,13 +274,14 @@ fn a_pause_has_the_final_decoded_ahead() {
         json!({"type": "pause", "utterance": 1, "sample": 14_400}),
     );
     assert!(stage.take_jobs().is_empty(), "the tail has not come");
-    sound(&mut stage, 90, 0);
+    sound(&mut stage, 60, 0);
     let ahead = stage.take_job();
     assert_eq!(ahead.kind, Kind::Speculative);
-    assert_eq!(ahead.request.samples.len(), 14_400 + 1600);
+    assert_eq!(ahead.request.samples.len(), 14_400 + 960);
     stage.finish(&ahead, said(" yes", 0.0, 0.9));
-    assert!(stage.take_sent().is_empty(), "it may still go on");
-    sound(&mut stage, 180, 0);
+    // It may still go on.
+    assert_eq!(partials(&stage.take_sent()), [("", "yes")]);
+    sound(&mut stage, 210, 0);
     end(&mut stage, 1);
     assert!(stage.take_jobs().is_empty(), "nothing is decoded twice");
     let sent = stage.take_sent();
@@ -291,13 +322,157 @@ fn speech_that_goes_on_makes_the_guess_worthless() {
     let ahead = stage.take_job();
     send(&mut stage, json!({"type": "resume", "utterance": 1}));
     assert_eq!(stage.take_aborted(), [ahead.job]);
-    sound(&mut stage, 500, 5000);
+    sound(&mut stage, 200, 5000);
     end(&mut stage, 1);
-    let last = stage.take_jobs().pop().unwrap();
-    assert_eq!(last.kind, Kind::Final);
-    assert_eq!(last.request.samples.len(), 1550 * 16);
-    stage.finish(&last, said(" yes indeed", 0.0, 1.5));
+    // A partial of all that was said, which the end makes a final.
+    let last = stage.take_job();
+    assert_eq!(stage.take_promoted(), [last.job]);
+    assert_eq!(last.request.samples.len(), 1250 * 16);
+    stage.finish(&last, said(" yes indeed", 0.0, 1.2));
     assert_eq!(stage.take_sent()[0]["text"], "yes indeed");
+}
+
+#[test]
+fn a_partial_that_heard_everything_is_the_final() {
+    for is_finished in [true, false] {
+        let mut stage = stage();
+        begin(&mut stage, 1);
+        pre_roll(&mut stage);
+        sound(&mut stage, 900, 5000);
+        let partial = stage.take_job();
+        if is_finished {
+            stage.finish(&partial, said(" yes indeed", 0.6, 1.5));
+        }
+        sound(&mut stage, 30, 0);
+        send(
+            &mut stage,
+            json!({"type": "pause", "utterance": 1, "sample": 24_000}),
+        );
+        sound(&mut stage, 270, 0);
+        assert!(stage.take_jobs().is_empty(), "nothing new is to be heard");
+        end(&mut stage, 1);
+        if !is_finished {
+            assert_eq!(stage.take_promoted(), [partial.job]);
+            stage.finish(&partial, said(" yes indeed", 0.6, 1.5));
+        }
+        let last = stage.take_sent().pop().unwrap();
+        assert_eq!(
+            (&last["type"], &last["text"]),
+            (&json!("final"), &json!("yes indeed"))
+        );
+    }
+    // A doubtful one gets another try.
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    pre_roll(&mut stage);
+    sound(&mut stage, 900, 5000);
+    let partial = stage.take_job();
+    stage.finish(&partial, mumbled(" yes"));
+    end(&mut stage, 1);
+    assert_eq!(stage.take_job().kind, Kind::Final);
+}
+
+/// Half a second of sound, then a partial of what is said by then, at two words a second.
+fn speak(stage: &mut Stage<V2>, seconds: &mut f64, text: &str) -> Vec<Value> {
+    stage.pass(500);
+    sound(stage, 500, 5000);
+    *seconds += 0.5;
+    let partial = stage.take_job();
+    let begin = partial.request.known.first().map_or(0.0, |word| word.start);
+    let words = text.split_whitespace().count() as f64;
+    stage.finish(&partial, said(text, begin, begin + words * 0.5));
+    stage.take_sent()
+}
+
+#[test]
+fn words_that_two_decodes_agree_on_are_never_taken_back() {
+    let mut stage = stage();
+    let mut seconds = 0.0;
+    begin(&mut stage, 1);
+    sound(&mut stage, 2000, 5000);
+    let first = stage.take_job();
+    stage.finish(&first, said(" the quick brow", 0.0, 1.5));
+    assert_eq!(partials(&stage.take_sent()), [("", "the quick brow")]);
+    let sent = speak(&mut stage, &mut seconds, " the quick brown fox");
+    assert_eq!(partials(&sent), [("the quick", " brown fox")]);
+    assert_eq!(sent[0]["committed_sample"], 16_000);
+    // What is missing at the end is not taken back, what is replaced is.
+    let sent = speak(&mut stage, &mut seconds, " the quick brown");
+    assert_eq!(partials(&sent), [], "nothing new");
+    let sent = speak(&mut stage, &mut seconds, " the quick brown box jumps");
+    assert_eq!(partials(&sent), [("the quick brown", " box jumps")]);
+    stage.pass(500);
+    sound(&mut stage, 500, 5000);
+    let partial = stage.take_job();
+    let known = wstream_engine::decode::text_of(&partial.request.known);
+    assert_eq!(known, " the quick brown");
+    end(&mut stage, 1);
+    stage.finish(&partial, said(" the quick brown box jumps.", 0.0, 2.5));
+    assert_eq!(stage.take_sent()[0]["text"], "the quick brown box jumps.");
+}
+
+#[test]
+fn a_long_utterance_is_cut_at_a_committed_word() {
+    for cuts in [true, false] {
+        let mut stage = stage();
+        send(
+            &mut stage,
+            json!({"type": "begin", "utterance": 1, "strategy": "prompt", "cuts": cuts}),
+        );
+        let all: Vec<String> = (0..60).map(|n| format!("w{n}")).collect();
+        let mut seconds = 1.0;
+        sound(&mut stage, 1000, 5000);
+        let mut finals = Vec::new();
+        let mut cut_words = 0;
+        while seconds < 25.0 {
+            stage.pass(500);
+            sound(&mut stage, 500, 5000);
+            seconds += 0.5;
+            for job in stage.take_jobs() {
+                let known = &job.request.known;
+                // The window begins with the first known word.
+                let first = known.first().map_or(cut_words, |word| {
+                    all.iter().position(|w| word.text.trim() == w).unwrap()
+                });
+                let heard = first + job.request.samples.len() / 8000;
+                let text = format!(" {}", all[first..heard].join(" "));
+                let end = (heard - first) as f64 * 0.5;
+                stage.finish(&job, said(&text, 0.0, end));
+            }
+            for message in stage.take_sent() {
+                if message["type"] == "final" {
+                    assert_eq!(message["more"], true);
+                    let text = message["text"].as_str().unwrap().to_owned();
+                    cut_words += text.split_whitespace().count();
+                    let cut_s = message["sample"].as_f64().unwrap() / 16_000.0;
+                    assert!((cut_s - cut_words as f64 * 0.5).abs() <= 0.1, "{cut_s}");
+                    finals.push(text);
+                }
+            }
+        }
+        end(&mut stage, 1);
+        while let Some(job) = stage.take_jobs().pop() {
+            let known = &job.request.known;
+            let first = known.first().map_or(0, |word| {
+                all.iter().position(|w| word.text.trim() == w).unwrap()
+            });
+            let text = format!(" {}", all[first..50].join(" "));
+            stage.finish(&job, said(&text, 0.0, (50 - first) as f64 * 0.5));
+        }
+        let last = stage.take_sent().pop().unwrap();
+        assert_eq!(
+            last.get("more").and_then(Value::as_bool).unwrap_or(false),
+            false
+        );
+        assert_eq!(last["sample"], 400_000);
+        assert_eq!(finals.len(), usize::from(cuts));
+        finals.push(last["text"].as_str().unwrap().to_owned());
+        assert_eq!(
+            finals.join(" "),
+            all[..50].join(" "),
+            "no word lost or doubled"
+        );
+    }
 }
 
 #[test]
@@ -318,7 +493,7 @@ fn a_word_behind_the_pause_is_not_cut_off() {
     let last = stage.take_job();
     assert_eq!(last.request.samples.len(), 1200 * 16);
     stage.finish(&last, said(" yes indeed", 0.0, 1.2));
-    assert_eq!(stage.take_sent()[0]["text"], "yes indeed");
+    assert_eq!(stage.take_sent().pop().unwrap()["text"], "yes indeed");
 }
 
 #[test]
@@ -399,8 +574,7 @@ fn an_unknown_language_fails_its_utterance_in_its_turn() {
 fn a_failed_decode_fails_its_utterance() {
     let mut stage = stage();
     begin(&mut stage, 1);
-    stage.pass(600);
-    sound(&mut stage, 600, 5000);
+    sound(&mut stage, 1500, 5000);
     let partial = stage.take_job();
     stage.finish(&partial, failed());
     assert!(stage.take_sent().is_empty());

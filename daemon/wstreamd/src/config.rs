@@ -81,7 +81,7 @@ pub struct Engine {
     pub program: String,
     /// Threads for decoding; 0: the engine decides.
     pub threads: u32,
-    /// Milliseconds between partials.
+    /// Least milliseconds between partials; a slow machine takes longer.
     pub partial_interval_ms: u32,
     /// Seconds that the engine is kept without anything to do.
     pub unload_after_s: u32,
@@ -130,7 +130,7 @@ impl Default for Engine {
             program: String::new(),
             threads: 0,
             // Version 1's value: often enough to be live, seldom enough for a weak machine.
-            partial_interval_ms: 500,
+            partial_interval_ms: 300,
             // Handy's users settled on five minutes: long enough between two dictations of one
             // sitting, short enough to give the memory back.
             unload_after_s: 300,

@@ -1,7 +1,7 @@
-//! Checks a ggml Whisper file before whisper.cpp sees it.
+//! Checks a ggml Whisper file before anything computes with it, and says where its parts are.
 //!
-//! Enters: a path. Leaves: what the header says, or why the file cannot be used. Runs on whichever
-//! thread loads the model.
+//! Enters: a path. Leaves: the header, the small parts and the places of the tensors, or why the
+//! file cannot be used. Runs on whichever thread loads the model.
 //!
 //! whisper.cpp trusts its input: a length in a damaged file makes it allocate that much, and the
 //! C++ exception that follows would end the process at the language's border. So everything that
@@ -42,12 +42,16 @@ pub struct Header {
     pub n_audio_ctx: u64,
     /// Width of the encoder.
     pub n_audio_state: u64,
+    /// Attention heads of the encoder.
+    pub n_audio_head: u64,
     /// Layers of the encoder.
     pub n_audio_layer: u64,
     /// Decoder positions, 448.
     pub n_text_ctx: u64,
     /// Width of the decoder.
     pub n_text_state: u64,
+    /// Attention heads of the decoder.
+    pub n_text_head: u64,
     /// Layers of the decoder.
     pub n_text_layer: u64,
     /// Mel bands: 80, or 128 from large-v3 on.
@@ -55,6 +59,9 @@ pub struct Header {
     /// How the large tensors are stored.
     pub ftype: u32,
 }
+
+/// Places of the decoder, in every Whisper model.
+pub(super) const TEXT_CONTEXT: u64 = 448;
 
 /// `ggml` read as a little-endian number.
 const MAGIC: u32 = 0x6767_6d6c;
@@ -76,8 +83,37 @@ const TYPES: [(u32, u64, u64); 7] = [
 /// File types (`enum ggml_ftype`) and the tensor type that each stands for.
 const FTYPES: [(u32, u32); 7] = [(0, 0), (1, 1), (2, 2), (3, 3), (8, 6), (9, 7), (7, 8)];
 
-/// Walks the whole file. Reads headers only and steps over the data, so it takes milliseconds.
+/// What is in a file that was found good.
+#[derive(Debug)]
+pub(super) struct Contents {
+    /// The sizes.
+    pub(super) header: Header,
+    /// The mel filter bank, one row of 201 weights per band.
+    pub(super) filters: Vec<f32>,
+    /// The bytes of each token that the file spells out.
+    pub(super) tokens: Vec<Vec<u8>>,
+    /// Where each tensor is.
+    pub(super) tensors: BTreeMap<String, Place>,
+}
+
+/// A tensor's place in the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The first byte of its numbers.
+    pub(super) offset: u64,
+    /// How its numbers are stored, as ggml counts (`enum ggml_type`).
+    pub(super) type_number: u32,
+    /// The fastest dimension first.
+    pub(super) shape: [u64; 3],
+}
+
+/// Walks the whole file. Steps over the tensors' data, so it takes milliseconds.
 pub fn check(path: &Path) -> Result<Header, FileError> {
+    contents(path).map(|contents| contents.header)
+}
+
+/// Walks the whole file as [`check`] does, and keeps what it sees.
+pub(super) fn contents(path: &Path) -> Result<Contents, FileError> {
     let file = File::open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => FileError::Missing,
         _ => FileError::Io(error),
@@ -89,7 +125,7 @@ pub fn check(path: &Path) -> Result<Header, FileError> {
     walk(BufReader::new(file), metadata.len())
 }
 
-fn walk(reader: impl Read + Seek, length: u64) -> Result<Header, FileError> {
+fn walk(reader: impl Read + Seek, length: u64) -> Result<Contents, FileError> {
     let mut input = Input {
         reader,
         position: 0,
@@ -99,10 +135,12 @@ fn walk(reader: impl Read + Seek, length: u64) -> Result<Header, FileError> {
         return Err(FileError::Foreign);
     }
     let header = read_header(&mut input)?;
-    read_filters(&mut input, &header)?;
-    read_vocabulary(&mut input, &header)?;
-    read_tensors(&mut input, &header)?;
-    Ok(header)
+    Ok(Contents {
+        filters: read_filters(&mut input, &header)?,
+        tokens: read_vocabulary(&mut input, &header)?,
+        tensors: read_tensors(&mut input, &header)?,
+        header,
+    })
 }
 
 fn read_header(input: &mut Input<impl Read + Seek>) -> Result<Header, FileError> {
@@ -120,7 +158,7 @@ fn read_header(input: &mut Input<impl Read + Seek>) -> Result<Header, FileError>
     let n_audio_state = next("n_audio_state", 128..=2560)?;
     let n_audio_head = next("n_audio_head", 1..=64)?;
     let n_audio_layer = next("n_audio_layer", 1..=64)?;
-    let n_text_ctx = next("n_text_ctx", 448..=448)?;
+    let n_text_ctx = next("n_text_ctx", TEXT_CONTEXT..=TEXT_CONTEXT)?;
     let n_text_state = next("n_text_state", 128..=2560)?;
     let n_text_head = next("n_text_head", 1..=64)?;
     let n_text_layer = next("n_text_layer", 1..=64)?;
@@ -148,42 +186,60 @@ fn read_header(input: &mut Input<impl Read + Seek>) -> Result<Header, FileError>
         n_vocab,
         n_audio_ctx,
         n_audio_state,
+        n_audio_head,
         n_audio_layer,
         n_text_ctx,
         n_text_state,
+        n_text_head,
         n_text_layer,
         n_mels,
         ftype,
     })
 }
 
-fn read_filters(input: &mut Input<impl Read + Seek>, header: &Header) -> Result<(), FileError> {
+fn read_filters(
+    input: &mut Input<impl Read + Seek>,
+    header: &Header,
+) -> Result<Vec<f32>, FileError> {
     let (n_mels, n_fft) = (u64::from(input.u32()?), u64::from(input.u32()?));
     // 201: half of Whisper's 400-sample transform, and the middle.
     if n_mels != header.n_mels || n_fft != 201 {
         return Err(FileError::Damaged(format!("filters of {n_mels} x {n_fft}")));
     }
-    input.skip(n_mels * n_fft * 4)
+    let bytes = input.bytes((n_mels * n_fft * 4) as usize)?;
+    let (numbers, _) = bytes.as_chunks();
+    Ok(numbers
+        .iter()
+        .map(|&bytes| f32::from_le_bytes(bytes))
+        .collect())
 }
 
-fn read_vocabulary(input: &mut Input<impl Read + Seek>, header: &Header) -> Result<(), FileError> {
+fn read_vocabulary(
+    input: &mut Input<impl Read + Seek>,
+    header: &Header,
+) -> Result<Vec<Vec<u8>>, FileError> {
     let n_tokens = u64::from(input.u32()?);
     if n_tokens > header.n_vocab || n_tokens < 50_256 {
         return Err(FileError::Damaged(format!("{n_tokens} tokens")));
     }
+    let mut tokens = Vec::new();
     for _ in 0..n_tokens {
         let length = u64::from(input.u32()?);
         // GPT-2's longest token has 128 bytes.
         if length > 1024 {
             return Err(FileError::Damaged(format!("a token of {length} bytes")));
         }
-        input.skip(length)?;
+        tokens.push(input.bytes(length as usize)?);
     }
-    Ok(())
+    Ok(tokens)
 }
 
-fn read_tensors(input: &mut Input<impl Read + Seek>, header: &Header) -> Result<(), FileError> {
+fn read_tensors(
+    input: &mut Input<impl Read + Seek>,
+    header: &Header,
+) -> Result<BTreeMap<String, Place>, FileError> {
     let mut expected = expected_tensors(header);
+    let mut places = BTreeMap::new();
     while input.position < input.length {
         let (n_dims, name_length, type_number) = (input.u32()?, input.u32()?, input.u32()?);
         if !(1..=3).contains(&n_dims) || !(1..=64).contains(&name_length) {
@@ -203,10 +259,16 @@ fn read_tensors(input: &mut Input<impl Read + Seek>, header: &Header) -> Result<
                 "{name} is {shape:?} of type {type_number}"
             )));
         }
+        let place = Place {
+            offset: input.position,
+            type_number,
+            shape,
+        };
         input.skip(tensor.bytes()?)?;
+        places.insert(name, place);
     }
     match expected.keys().next() {
-        None => Ok(()),
+        None => Ok(places),
         // The file ends between two tensors.
         Some(_) => Err(FileError::Truncated),
     }

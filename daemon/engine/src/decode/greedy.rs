@@ -1,20 +1,13 @@
 //! The decoder's loop: listen once, then write token by token.
 //!
 //! Enters: padded samples, then what to write and under which limits. Leaves: tokens with their
-//! probabilities. Runs on the thread that owns the state.
-//!
-//! whisper.cpp's own loop (`whisper_full`) reports no usable no-speech probability, samples at
-//! random where it searches, and pays for language detection with a second pass of the encoder;
-//! so only its encoder and its single step are used here.
+//! probabilities. Runs on the thread that owns the backend.
 
-use std::ffi::c_void;
-use std::sync::atomic::Ordering;
-
-use whisper_rs::{FullParams, SamplingStrategy, WhisperSysContext, WhisperSysState};
-
+use super::backend::check;
 use super::model::Language;
 use super::rules::{self, FirstTimestamp, Token, log_sum_exp};
 use super::vocabulary::Vocabulary;
+use super::word::{self, Word, continues_word};
 use super::{DecodeError, Decoder, Run, Stretch, quality};
 
 /// Timestamp tokens per second.
@@ -22,10 +15,6 @@ const TIMESTAMPS_PER_S: f64 = 50.0;
 
 /// The model's context is half prompt, half answer; four places are for special tokens.
 const MOST_TOKENS: usize = 448 / 2 - 4;
-
-/// Up to this width (tiny and base) a single token is too little work to share: a second thread
-/// saves a millisecond, and costs ten where another program takes its core.
-const NARROW: i32 = 512;
 
 /// A stretch that ends so near the sound's end is the last one: whatever the decoder would still
 /// write repeats it. 100 ms, as in whisper.cpp.
@@ -38,7 +27,11 @@ const LOOP_CHECK_TOKENS: usize = 24;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Task<'a> {
     pub(super) prompt: &'a [i32],
+    /// What the answer begins with, whatever the model would say.
+    pub(super) known: &'a [Word],
     pub(super) language: Language,
+    /// whisper.cpp's numbers of the languages that may be detected; empty: all.
+    pub(super) languages: &'a [i32],
     pub(super) first: FirstTimestamp,
     pub(super) most_tokens: usize,
     /// Seconds of sound: a stretch that ends there is the last one.
@@ -48,8 +41,13 @@ pub(super) struct Task<'a> {
 /// What the decoder wrote.
 #[derive(Clone, Debug)]
 pub(super) struct Written {
-    /// Text and timestamps.
+    /// Text and timestamps; the known ones come first.
     tokens: Vec<Token>,
+    /// How many of them were known.
+    known: usize,
+    /// For each token and for the end, the second where the model looked when it chose it; empty
+    /// where the backend cannot tell.
+    looked_at: Vec<f64>,
     /// Sum of the logarithms of all choices, the end included.
     logprob: f64,
     /// Whether it came to the end by itself.
@@ -62,25 +60,6 @@ pub(super) struct Written {
     pub(super) language: Option<i32>,
 }
 
-/// Parameters that make `whisper_full` compute the spectrogram, take over the number of encoder
-/// positions, and stop before the encoder. There is no other way to set that number.
-pub(super) fn listening_params() -> FullParams<'static, 'static> {
-    let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
-    params.set_print_progress(false);
-    params.set_no_context(true);
-    // SAFETY: the callback takes no user data and only returns a constant.
-    unsafe { params.set_start_encoder_callback(Some(stop_before_encoder)) };
-    params
-}
-
-unsafe extern "C" fn stop_before_encoder(
-    _: *mut WhisperSysContext,
-    _: *mut WhisperSysState,
-    _: *mut c_void,
-) -> bool {
-    false
-}
-
 impl Decoder {
     /// Runs the encoder over `samples`, at least a second of them, with `positions` positions.
     pub(super) fn listen(
@@ -89,68 +68,42 @@ impl Decoder {
         positions: i32,
         run: Run<'_>,
     ) -> Result<(), DecodeError> {
-        let mut params = self.model.listening.clone();
-        params.set_audio_ctx(positions);
-        params.set_n_threads(run.threads as i32);
-        self.state.full(params, samples)?;
-        self.state.encode(0, run.threads)?;
-        check(run)
+        self.backend.encode(samples, positions, run)
     }
 
     /// Writes what was listened to last.
     pub(super) fn write(&mut self, task: &Task<'_>, run: Run<'_>) -> Result<Written, DecodeError> {
         let model = self.model.clone();
         let vocabulary = &model.vocabulary;
-        let step_threads = if model.context.model_n_text_state() <= NARROW {
-            1
-        } else {
-            run.threads
-        };
-        let mut past = 0;
-        let mut language = None;
-        if !vocabulary.languages.is_empty() {
-            language = Some(match task.language {
-                Language::Known(number) => number,
-                Language::Auto => {
-                    self.state.decode(&[vocabulary.start], 0, step_threads)?;
-                    likeliest_language(self.state.get_logits()?, vocabulary)
-                }
-            });
-        }
-        if !task.prompt.is_empty() {
-            let prompt: Vec<i32> = std::iter::once(vocabulary.previous)
-                .chain(task.prompt.iter().copied())
-                .collect();
-            self.state.decode(&prompt, past, run.threads)?;
-            past += prompt.len();
-        }
-        self.state.decode(&[vocabulary.start], past, step_threads)?;
-        past += 1;
-        let scores = self.state.get_logits()?;
-        let no_speech = scores[vocabulary.no_speech as usize] - log_sum_exp(scores);
-        if let Some(language) = language {
-            // One by one: the wrapper shows only the scores of a call's first token.
-            for token in [
-                vocabulary.languages[language as usize],
-                vocabulary.transcribe,
-            ] {
-                self.state.decode(&[token], past, step_threads)?;
-                past += 1;
-            }
-        }
+        let language = self.language(task, vocabulary, run)?;
         let mut written = Written {
-            tokens: Vec::new(),
+            tokens: known_tokens(task.known, vocabulary),
+            known: 0,
+            looked_at: Vec::new(),
             logprob: 0.0,
             ended: false,
             looped: false,
-            no_speech: f64::from(no_speech.exp()),
+            no_speech: 0.0,
             language,
         };
+        written.known = written.tokens.len();
+        written.logprob = written.tokens.iter().map(|t| f64::from(t.logprob)).sum();
+        let mut past = self.begin(task, &mut written, vocabulary, run)?;
+        // The place whose step chose the first token of the answer.
+        let first_place = past - written.known - 1;
+
+        let last_word = task.known.last().map(|word| word.text.as_str());
         let mut scores = Vec::with_capacity(vocabulary.size);
-        for _ in 0..task.most_tokens.min(MOST_TOKENS) {
+        let most_tokens = written.known + task.most_tokens;
+        while written.tokens.len() < most_tokens.min(MOST_TOKENS) {
             check(run)?;
             scores.clear();
-            scores.extend_from_slice(self.state.get_logits()?);
+            scores.extend_from_slice(self.backend.scores());
+            if let Some(last_word) = last_word.filter(|_| written.tokens.len() == written.known) {
+                forbid(&mut scores, vocabulary, |piece| {
+                    continues_word(last_word, piece)
+                });
+            }
             let token = rules::choose(&mut scores, &written.tokens, vocabulary, task.first);
             written.logprob += f64::from(token.logprob);
             if token.id == vocabulary.end_of_text {
@@ -169,10 +122,93 @@ impl Decoder {
                 written.looped = true;
                 break;
             }
-            self.state.decode(&[token.id], past, step_threads)?;
+            self.backend.feed(&[token.id], past, run)?;
             past += 1;
         }
+        written.looked_at = (first_place..past)
+            .map_while(|place| self.backend.attended(place))
+            .map(|position| f64::from(position) / TIMESTAMPS_PER_S)
+            .collect();
         Ok(written)
+    }
+
+    /// The language to write in; detected where the task leaves it open. `None` for a model that
+    /// knows English alone.
+    fn language(
+        &mut self,
+        task: &Task<'_>,
+        vocabulary: &Vocabulary,
+        run: Run<'_>,
+    ) -> Result<Option<i32>, DecodeError> {
+        if vocabulary.languages.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(match task.language {
+            Language::Known(number) => number,
+            Language::Auto => {
+                self.backend.feed(&[vocabulary.start], 0, run)?;
+                likeliest_language(self.backend.scores(), vocabulary, task.languages)
+            }
+        }))
+    }
+
+    /// Feeds everything in front of the first free token, and returns the place behind it.
+    fn begin(
+        &mut self,
+        task: &Task<'_>,
+        written: &mut Written,
+        vocabulary: &Vocabulary,
+        run: Run<'_>,
+    ) -> Result<usize, DecodeError> {
+        let mut beginning = Vec::new();
+        if !task.prompt.is_empty() {
+            beginning.push(vocabulary.previous);
+            beginning.extend_from_slice(task.prompt);
+        }
+        beginning.push(vocabulary.start);
+        let mut fed = 0;
+        if written.known == 0 {
+            // Where something is known, something was said.
+            self.backend.feed(&beginning, 0, run)?;
+            fed = beginning.len();
+            let scores = self.backend.scores();
+            let no_speech = scores[vocabulary.no_speech as usize] - log_sum_exp(scores);
+            written.no_speech = f64::from(no_speech.exp());
+        }
+        if let Some(language) = written.language {
+            beginning.push(vocabulary.languages[language as usize]);
+            beginning.push(vocabulary.transcribe);
+        }
+        beginning.extend(written.tokens.iter().map(|token| token.id));
+        if fed < beginning.len() {
+            self.backend.feed(&beginning[fed..], fed, run)?;
+        }
+        Ok(beginning.len())
+    }
+}
+
+/// The tokens of words that are known, as if they had just been written.
+fn known_tokens(known: &[Word], vocabulary: &Vocabulary) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    for word in known {
+        if tokens.is_empty() && word.opening.is_empty() {
+            // Every answer opens with a timestamp.
+            tokens.push(Token {
+                id: vocabulary.first_timestamp,
+                logprob: 0.0,
+            });
+        }
+        tokens.extend(word.opening.iter().chain(&word.tokens));
+    }
+    tokens
+}
+
+/// Makes the text tokens impossible whose bytes are `unwanted`.
+fn forbid(scores: &mut [f32], vocabulary: &Vocabulary, unwanted: impl Fn(&[u8]) -> bool) {
+    for id in 0..vocabulary.end_of_text {
+        if unwanted(vocabulary.bytes(id)) {
+            scores[id as usize] = f32::NEG_INFINITY;
+        }
     }
 }
 
@@ -201,6 +237,67 @@ impl Written {
             .filter(|&id| id < vocabulary.end_of_text)
             .collect();
         quality::loop_start(&text).is_some()
+    }
+
+    /// The words, `known` first as they are. `seconds` is where the sound ends.
+    pub(super) fn words(&self, known: &[Word], vocabulary: &Vocabulary, seconds: f64) -> Vec<Word> {
+        let times = self.times(vocabulary, seconds);
+        let new = word::split(&self.tokens[self.known..], &times[self.known..], vocabulary);
+        known.iter().cloned().chain(new).collect()
+    }
+
+    /// The second at which each token begins, and at which the last one ends; never going back.
+    fn times(&self, vocabulary: &Vocabulary, seconds: f64) -> Vec<f64> {
+        let mut times = if self.looked_at.len() >= self.tokens.len() {
+            let mut times = self.looked_at[..self.tokens.len()].to_vec();
+            // The last token was not always fed, and then it is not known what follows it.
+            let end = self.looked_at.get(self.tokens.len()).copied();
+            times.push(end.unwrap_or(seconds));
+            times
+        } else {
+            self.times_by_timestamps(vocabulary, seconds)
+        };
+        let mut latest = 0.0_f64;
+        for time in &mut times {
+            latest = latest.max(time.min(seconds));
+            *time = latest;
+        }
+        times
+    }
+
+    /// As [`Written::times`], from the timestamps around each stretch, in which every letter takes
+    /// as long as every other.
+    fn times_by_timestamps(&self, vocabulary: &Vocabulary, seconds: f64) -> Vec<f64> {
+        let is_timestamp = |token: &Token| token.id >= vocabulary.first_timestamp;
+        let time =
+            |token: &Token| f64::from(token.id - vocabulary.first_timestamp) / TIMESTAMPS_PER_S;
+        let mut times = Vec::with_capacity(self.tokens.len() + 1);
+        let mut now = 0.0;
+        let mut rest = self.tokens.as_slice();
+        while let Some(token) = rest.first() {
+            if is_timestamp(token) {
+                now = time(token).min(seconds);
+                times.push(now);
+                rest = &rest[1..];
+                continue;
+            }
+            let length = rest.iter().position(is_timestamp).unwrap_or(rest.len());
+            let end = rest
+                .get(length)
+                .map_or(seconds, time)
+                .clamp(now, seconds.max(now));
+            let letters = |tokens: &[Token]| -> usize {
+                tokens.iter().map(|t| vocabulary.bytes(t.id).len()).sum()
+            };
+            let all = letters(&rest[..length]).max(1) as f64;
+            for index in 0..length {
+                times.push(now + (end - now) * letters(&rest[..index]) as f64 / all);
+            }
+            now = end;
+            rest = &rest[length..];
+        }
+        times.push(now);
+        times
     }
 
     /// The text between timestamps; `seconds` is where an open stretch ends.
@@ -243,21 +340,15 @@ impl Written {
     }
 }
 
-fn check(run: Run<'_>) -> Result<(), DecodeError> {
-    if run.abort.load(Ordering::Relaxed) {
-        Err(DecodeError::Aborted)
-    } else {
-        Ok(())
-    }
-}
-
 /// The number of the language whose token has the highest score.
-fn likeliest_language(scores: &[f32], vocabulary: &Vocabulary) -> i32 {
+fn likeliest_language(scores: &[f32], vocabulary: &Vocabulary, allowed: &[i32]) -> i32 {
     (0..)
         .zip(&vocabulary.languages)
+        .filter(|(number, _)| allowed.is_empty() || allowed.contains(number))
         .max_by(|(_, a), (_, b)| scores[**a as usize].total_cmp(&scores[**b as usize]))
         .map(|(number, _)| number)
-        .expect("a multilingual model has languages")
+        // None of those that are allowed is one of this model's; English is.
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -269,6 +360,8 @@ mod tests {
         let vocabulary = Vocabulary::for_tests(10, 15, 1516, &[]);
         let written = |ids: &[i32]| Written {
             tokens: ids.iter().map(|&id| Token { id, logprob: 0.0 }).collect(),
+            known: 0,
+            looked_at: Vec::new(),
             logprob: 0.0,
             ended: true,
             looped: false,
@@ -291,5 +384,20 @@ mod tests {
         assert_eq!(times(&[65, 1]), [(1.0, 5.0, text(" w1"))]);
         assert_eq!(times(&[65, 1, 1515]), [(1.0, 5.0, text(" w1"))]);
         assert_eq!(times(&[15]), []);
+
+        // Letters share the time between two timestamps.
+        let two = written(&[65, 1, 2, 115, 165, 3]);
+        assert_eq!(
+            two.times(&vocabulary, 5.0),
+            [1.0, 1.0, 1.5, 2.0, 3.0, 3.0, 5.0]
+        );
+        let told = Written {
+            looked_at: vec![0.1, 0.4, 0.3, 1.9, 9.0, 9.0],
+            ..two
+        };
+        assert_eq!(
+            told.times(&vocabulary, 5.0),
+            [0.1, 0.4, 0.4, 1.9, 5.0, 5.0, 5.0]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! From sound to text: the only module that knows whisper.
+//! From sound to text: the only module that knows whisper, and of it only `whisper.rs`, `model.rs`
+//! and `whole_file.rs`. What runs a model is behind [`Backend`].
 //!
 //! Enters: a [`Request`] with up to 30 s of sound. Leaves: a [`Decoded`] text with times. A
 //! [`Decoder`] belongs to one thread; the [`Model`] behind it is shared.
@@ -6,24 +7,33 @@
 //! The same request gives the same answer whenever, with however many threads and after whatever
 //! else it is decoded: decoding is greedy or starts from a fresh state, and nothing is carried over.
 
+mod backend;
 pub mod cpu;
 pub mod file;
 mod greedy;
 mod model;
+mod native;
 pub mod quality;
 mod rules;
 pub mod sound;
+pub mod timing;
+mod tokenizer;
 mod vocabulary;
+mod whisper;
 pub mod whole_file;
+mod word;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use backend::Backend;
 use greedy::Written;
-pub use model::{Language, LoadError, Model, UnknownLanguage};
+pub use model::{BACKEND_VARIABLE, BackendChoice, Language, LoadError, Model, UnknownLanguage};
 use quality::{Evidence, Verdict};
 use rules::FirstTimestamp;
-use whisper_rs::{WhisperError, WhisperState};
+pub use rules::Token;
+use whisper_rs::WhisperError;
+pub use word::{Word, text_of};
 use wstream_wire::SAMPLE_RATE;
 
 /// What to decode.
@@ -35,8 +45,14 @@ pub struct Request {
     pub context_samples: usize,
     /// What was said before.
     pub prompt: Option<Prompt>,
+    /// Words that the samples begin with, forced on the decoder: it goes on behind them.
+    pub known: Vec<Word>,
+    /// So many of them are said in the context.
+    pub context_words: usize,
     /// The language that is spoken.
     pub language: Language,
+    /// The languages that may be detected, by whisper.cpp's numbers; empty: all.
+    pub languages: Vec<i32>,
     /// How hard to try.
     pub effort: Effort,
 }
@@ -48,6 +64,8 @@ pub struct Prompt {
     pub text: String,
     /// Only this many tokens of its end are used; the model's own limit holds as well.
     pub most_tokens: usize,
+    /// Words to expect, in front of the text. As many of the first as have room in the budget.
+    pub vocabulary: Arc<[String]>,
 }
 
 /// How hard to try.
@@ -65,6 +83,8 @@ pub enum Effort {
 pub struct Decoded {
     /// In order of time, from the beginning of the request's samples. Empty where nothing was said.
     pub stretches: Vec<Stretch>,
+    /// The same text word by word; the known words come first.
+    pub words: Vec<Word>,
     /// ISO 639-1 code, given or detected.
     pub language: &'static str,
     /// Nothing better could be found, but it may well be wrong: no prompt for what follows.
@@ -110,12 +130,11 @@ impl From<WhisperError> for DecodeError {
 /// What is missing is filled up with silence.
 const LEAST_SAMPLES: usize = SAMPLE_RATE as usize;
 
-/// A decoder with its own buffers, kept as long as the thread: making them costs hundreds of
-/// megabytes of allocation.
+/// A decoder with its own buffers, kept as long as the thread: making them is costly.
 #[derive(Debug)]
 pub struct Decoder {
     model: Arc<Model>,
-    state: WhisperState,
+    backend: Box<dyn Backend>,
 }
 
 /// How one decode runs, whatever is decoded.
@@ -131,8 +150,8 @@ pub struct Run<'a> {
 impl Decoder {
     /// Allocates a decoder's buffers.
     pub fn new(model: Arc<Model>) -> Result<Decoder, DecodeError> {
-        let state = model.context.create_state()?;
-        Ok(Decoder { model, state })
+        let backend = model.backend()?;
+        Ok(Decoder { model, backend })
     }
 
     /// Decodes one request.
@@ -141,6 +160,7 @@ impl Decoder {
         if sound::is_silent(own_sound) {
             return Ok(Decoded {
                 language: self.model.language_code(request.language, None),
+                words: request.known.clone(),
                 ..Decoded::default()
             });
         }
@@ -162,7 +182,7 @@ impl Decoder {
             }
         }
         let unfinished = best.unfinished;
-        let mut decoded = best.into_decoded(&self.model);
+        let mut decoded = best.into_decoded(&self.model, request);
         if let Some(end) = unfinished.filter(|_| request.effort == Effort::Careful) {
             self.decode_rest(&mut decoded, request, end, run)?;
         }
@@ -190,6 +210,12 @@ impl Decoder {
         if attempt.verdict != Verdict::Good {
             return Ok(());
         }
+        let words = attempt.words.iter().map(|word| Word {
+            start: word.start + end,
+            end: word.end + end,
+            ..word.clone()
+        });
+        decoded.words.extend(words);
         decoded
             .stretches
             .extend(attempt.stretches.into_iter().map(|stretch| Stretch {
@@ -213,14 +239,16 @@ impl Decoder {
         let written = self.write(
             &greedy::Task {
                 prompt,
+                known: &request.known,
                 language: request.language,
+                languages: &request.languages,
                 first: FirstTimestamp::from_seconds(context_s),
                 most_tokens: most_tokens(seconds, request.effort),
                 seconds,
             },
             run,
         )?;
-        Ok(Attempt::new(written, own_sound, seconds, &self.model))
+        Ok(Attempt::new(written, own_sound, request, &self.model))
     }
 }
 
@@ -237,6 +265,7 @@ fn most_tokens(seconds: f64, effort: Effort) -> usize {
 struct Attempt {
     written: Written,
     stretches: Vec<Stretch>,
+    words: Vec<Word>,
     looped: bool,
     repeats: bool,
     /// Where the text stops although the voice goes on.
@@ -245,9 +274,11 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn new(written: Written, own_sound: &[f32], seconds: f64, model: &Model) -> Attempt {
+    fn new(written: Written, own_sound: &[f32], request: &Request, model: &Model) -> Attempt {
+        let seconds = request.samples.len() as f64 / f64::from(SAMPLE_RATE);
         let stretches = written.stretches(&model.vocabulary, seconds);
-        let text: String = stretches.iter().map(|s| s.text.as_str()).collect();
+        let all_words = written.words(&request.known, &model.vocabulary, seconds);
+        let text = text_of(&all_words[request.context_words..]);
         let words: Vec<String> = crate::text::words(&text)
             .into_iter()
             .map(|(word, _)| word)
@@ -281,6 +312,7 @@ impl Attempt {
         Attempt {
             written,
             stretches,
+            words: all_words,
             looped,
             repeats,
             unfinished,
@@ -311,22 +343,28 @@ impl Attempt {
         }
     }
 
-    fn into_decoded(self, model: &Model) -> Decoded {
+    fn into_decoded(self, model: &Model, request: &Request) -> Decoded {
         let language = model.language_code(Language::Auto, self.written.language);
         let text: String = self.stretches.iter().map(|s| s.text.as_str()).collect();
         // A full stop or a note sign alone is what the model writes over music and noise.
         if self.verdict == Verdict::Nothing || crate::text::words(&text).is_empty() {
             return Decoded {
                 language,
+                words: request.known.clone(),
                 ..Decoded::default()
             };
         }
-        let mut stretches = self.stretches;
+        let (mut stretches, mut words) = (self.stretches, self.words);
         if self.looped {
             cut_loop(&mut stretches);
+            let plain: Vec<String> = words.iter().map(Word::plain).collect();
+            if let Some(start) = quality::loop_start(&plain) {
+                words.truncate(start.max(request.known.len()));
+            }
         }
         Decoded {
             stretches,
+            words,
             language,
             suspect: self.verdict == Verdict::Suspect,
         }

@@ -4,14 +4,18 @@
 //! tokens and languages. Loaded on one thread, then only read.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use whisper_rs::{FullParams, WhisperContext, WhisperContextParameters, WhisperError};
 
-use super::Prompt;
+use super::backend::Backend;
 use super::cpu::{self, CpuUnsupported};
 use super::file::{self, FileError};
-use super::greedy;
+use super::native::{NativeBackend, Weights};
 use super::vocabulary::Vocabulary;
+use super::whisper::{self, WhisperBackend};
+use super::word::{self, Word};
+use super::{DecodeError, Prompt, Token};
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -73,26 +77,75 @@ pub enum UnknownLanguage {
     },
 }
 
+/// What runs a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum BackendChoice {
+    /// Our own arithmetic; a model that it cannot run goes to whisper.cpp.
+    #[default]
+    Native,
+    /// whisper.cpp.
+    Whisper,
+}
+
+/// Chooses what runs models where no option does.
+pub const BACKEND_VARIABLE: &str = "WSTREAM_ENGINE_BACKEND";
+
+impl BackendChoice {
+    /// What the environment says, else the default.
+    pub fn from_environment() -> BackendChoice {
+        let Some(value) = std::env::var_os(BACKEND_VARIABLE) else {
+            return BackendChoice::default();
+        };
+        let choice = value
+            .to_str()
+            .map(|value| clap::ValueEnum::from_str(value, false));
+        match choice {
+            Some(Ok(choice)) => choice,
+            _ => {
+                tracing::warn!("{BACKEND_VARIABLE} is neither native nor whisper: it is ignored");
+                BackendChoice::default()
+            }
+        }
+    }
+}
+
 /// The weights and what belongs to them.
 #[derive(Debug)]
 pub struct Model {
-    pub(super) context: WhisperContext,
     pub(super) vocabulary: Vocabulary,
-    /// A template: making one anew for each decode would leak.
-    pub(super) listening: FullParams<'static, 'static>,
+    weights: Loaded,
+    /// whisper.cpp's, where it was asked for.
+    context: OnceLock<WhisperContext>,
+    path: PathBuf,
     name: String,
 }
 
-/// More prompt than this is never tokenised: 224 tokens of text are less than 2 KiB, and the
-/// tokeniser's recursion follows the length of a word.
+#[derive(Debug)]
+enum Loaded {
+    Native(Arc<Weights>),
+    /// They are in the context; what is here is a template: making one anew for each decode would
+    /// leak.
+    Whisper(Box<FullParams<'static, 'static>>),
+}
+
+/// More prompt than this is never tokenised: 224 tokens of text are less than 2 KiB.
 const MOST_PROMPT_BYTES: usize = 4096;
 
+/// Most tokens of the words to expect: about twenty names. Longer lists make a small model write
+/// them where nobody said them, and leave no room for what was said before.
+const MOST_VOCABULARY_TOKENS: usize = 96;
+
 impl Model {
-    /// Checks the processor, then the file, then loads it.
+    /// As [`load_for`](Model::load_for), with what the environment says.
     pub fn load(path: &Path) -> Result<Model, LoadError> {
+        Model::load_for(path, BackendChoice::from_environment())
+    }
+
+    /// Checks the processor, then the file, then loads it for a backend.
+    pub fn load_for(path: &Path, choice: BackendChoice) -> Result<Model, LoadError> {
         cpu::check(cpu::Features::of_this_machine())?;
         let name = model_name(path);
-        file::check(path).map_err(|cause| match cause {
+        let contents = file::contents(path).map_err(|cause| match cause {
             FileError::Missing => LoadError::Missing { name: name.clone() },
             cause => LoadError::Invalid {
                 path: path.to_owned(),
@@ -100,21 +153,54 @@ impl Model {
                 cause,
             },
         })?;
+        let native = match choice {
+            BackendChoice::Native => match Weights::read(path, &contents, &name) {
+                Ok(weights) => Some(Loaded::Native(Arc::new(weights))),
+                Err(error) => {
+                    tracing::debug!(%error, model = name, "whisper.cpp takes this model");
+                    None
+                }
+            },
+            BackendChoice::Whisper => None,
+        };
+        let is_native = native.is_some();
+        let model = Model {
+            vocabulary: Vocabulary::new(contents.header.n_vocab as usize, contents.tokens),
+            weights: native
+                .unwrap_or_else(|| Loaded::Whisper(Box::new(whisper::listening_params()))),
+            context: OnceLock::new(),
+            path: path.to_owned(),
+            name,
+        };
+        if !is_native {
+            model.context().map_err(|cause| LoadError::Whisper {
+                name: model.name.clone(),
+                cause,
+            })?;
+        }
+        Ok(model)
+    }
+
+    /// whisper.cpp's weights, loaded when first asked for.
+    pub(super) fn context(&self) -> Result<&WhisperContext, WhisperError> {
+        if let Some(context) = self.context.get() {
+            return Ok(context);
+        }
         whisper_rs::install_logging_hooks();
         // The default has flash attention off, which must stay so: with fewer encoder positions
         // than all, whisper.cpp 1.8 lets it read what earlier calls left behind.
         let parameters = WhisperContextParameters::default();
-        let whisper = |cause| LoadError::Whisper {
-            name: name.clone(),
-            cause,
-        };
-        let context = WhisperContext::new_with_params(path, parameters).map_err(whisper)?;
-        let vocabulary = Vocabulary::of(&context).map_err(whisper)?;
-        Ok(Model {
-            context,
-            vocabulary,
-            listening: greedy::listening_params(),
-            name,
+        let context = WhisperContext::new_with_params(&self.path, parameters)?;
+        Ok(self.context.get_or_init(|| context))
+    }
+
+    /// What runs this model for one decoder.
+    pub(super) fn backend(&self) -> Result<Box<dyn Backend>, DecodeError> {
+        Ok(match &self.weights {
+            Loaded::Native(weights) => Box::new(NativeBackend::new(weights.clone())),
+            Loaded::Whisper(listening) => {
+                Box::new(WhisperBackend::new(self.context()?, listening)?)
+            }
         })
     }
 
@@ -166,27 +252,61 @@ impl Model {
         whisper_rs::get_lang_str(number).unwrap_or_default()
     }
 
-    /// The end of the prompt as tokens.
+    /// The prompt as tokens: the words to expect, then the end of what was said.
     pub(super) fn prompt_tokens(&self, prompt: Option<&Prompt>) -> Vec<i32> {
         let Some(prompt) = prompt else {
             return Vec::new();
         };
+        // Half the model's context is for the prompt and the token in front of it.
+        let limit = file::TEXT_CONTEXT as usize / 2 - 1;
+        let mut tokens = Vec::new();
+        for (index, word) in prompt.vocabulary.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            let more = self.tokens(&format!("{separator} {}", word.trim()));
+            if tokens.len() + more.len() >= MOST_VOCABULARY_TOKENS {
+                break;
+            }
+            tokens.extend(more);
+        }
+        if !tokens.is_empty() {
+            tokens.extend(self.tokens("."));
+        }
         let mut text = prompt.text.trim();
         if text.len() > MOST_PROMPT_BYTES {
             text = crate::text::last_bytes(text, MOST_PROMPT_BYTES);
         }
-        // Whisper's words carry the space in front of them.
-        let text = format!(" {}", text.replace('\0', ""));
-        // A token has at least one byte, so that the buffer is always long enough: the wrapper
-        // does not survive one that is not.
-        let Ok(tokens) = self.context.tokenize(&text, text.len() + 1) else {
-            return Vec::new();
-        };
-        // Half the model's context is for the prompt and the token in front of it.
-        let limit = prompt
-            .most_tokens
-            .min(self.context.n_text_ctx() as usize / 2 - 1);
-        tokens[tokens.len().saturating_sub(limit)..].to_vec()
+        if !text.is_empty() {
+            // Whisper's words carry the space in front of them.
+            let said = self.tokens(&format!(" {text}"));
+            let room = prompt.most_tokens.min(limit - tokens.len());
+            tokens.extend_from_slice(&said[said.len().saturating_sub(room)..]);
+        }
+        tokens
+    }
+
+    /// Text as words that can be forced on a decoder; `None` where the model's tokens do not make
+    /// exactly this text. Their times are spread over `seconds`.
+    pub fn words(&self, text: &str, seconds: f64) -> Option<Vec<Word>> {
+        let ids = self.tokens(text);
+        let bytes: Vec<u8> = ids
+            .iter()
+            .flat_map(|&id| self.vocabulary.bytes(id))
+            .copied()
+            .collect();
+        if bytes != text.as_bytes() {
+            return None;
+        }
+        let tokens: Vec<Token> = ids.iter().map(|&id| Token { id, logprob: 0.0 }).collect();
+        let step = seconds / tokens.len().max(1) as f64;
+        let times: Vec<f64> = (0..=tokens.len())
+            .map(|index| index as f64 * step)
+            .collect();
+        Some(word::split(&tokens, &times, &self.vocabulary))
+    }
+
+    /// Empty where there is none for `text`.
+    fn tokens(&self, text: &str) -> Vec<i32> {
+        self.vocabulary.tokens(&text.replace('\0', ""))
     }
 }
 

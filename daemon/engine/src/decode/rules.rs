@@ -11,7 +11,7 @@ use super::vocabulary::Vocabulary;
 
 /// A token that was chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Token {
+pub struct Token {
     /// Its number.
     pub id: i32,
     /// The natural logarithm of its probability among the tokens that were allowed.

@@ -1,11 +1,11 @@
 //! What the tokens of a loaded model mean.
 //!
-//! Enters: a loaded model. Leaves: the numbers of the special tokens, the tokens of sounds that
+//! Enters: what a model's file says. Leaves: the numbers of the special tokens, the tokens of sounds that
 //! are not speech, and each text token's bytes. Read by every decoding thread, never changed.
 
 use std::collections::{BTreeSet, HashMap};
 
-use whisper_rs::{WhisperContext, WhisperError};
+use super::tokenizer::Tokenizer;
 
 /// Tokens of one model.
 #[derive(Debug)]
@@ -29,24 +29,34 @@ pub(super) struct Vocabulary {
     pub languages: Vec<i32>,
     /// Text tokens that stand for sounds or typography, as OpenAI's decoder suppresses them.
     pub not_speech: BTreeSet<i32>,
+    /// From text to tokens.
+    tokenizer: Tokenizer,
     /// The bytes of each text token.
     text: Vec<Vec<u8>>,
 }
+
+/// The tokens of a model for English alone; others have more.
+const ENGLISH_SIZE: usize = 51_864;
 
 /// `non_speech_tokens` of OpenAI's tokenizer.
 const SYMBOLS: &str = "\" # ( ) * + / : ; < = > @ [ \\ ] ^ _ ` { | } ~ 「 」 『 』 << >> <<< >>> \
     -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪ ♩ ♪ ♫ ♬ ♭ ♮ ♯";
 
 impl Vocabulary {
-    /// Reads what `context` knows.
-    pub(super) fn of(context: &WhisperContext) -> Result<Vocabulary, WhisperError> {
-        let size = context.n_vocab() as usize;
-        let end_of_text = context.token_eot();
-        let start = context.token_sot();
-        let mut text = Vec::with_capacity(end_of_text as usize);
-        for id in 0..end_of_text {
-            text.push(context.token_to_bytes(id)?.to_vec());
-        }
+    /// What follows from the number of tokens (`size`) and from the `text` of those that the file
+    /// spells out. The numbers of the special tokens are those of OpenAI's tokenizer.
+    pub(super) fn new(size: usize, mut text: Vec<Vec<u8>>) -> Vocabulary {
+        let is_multilingual = size > ENGLISH_SIZE;
+        let end_of_text = if is_multilingual { 50_257 } else { 50_256 };
+        text.resize(end_of_text as usize, Vec::new());
+        let start = end_of_text + 1;
+        // A model for English has the 99 languages' places as well.
+        let languages = if is_multilingual {
+            size as i32 - 51_766
+        } else {
+            99
+        };
+        let translate = start + 1 + languages;
         let by_text: HashMap<&[u8], i32> = text.iter().map(Vec::as_slice).zip(0..).collect();
         let mut not_speech: BTreeSet<i32> = SYMBOLS
             .split_ascii_whitespace()
@@ -57,24 +67,28 @@ impl Vocabulary {
             .collect();
         // Every note begins with the same two bytes, which are a token of their own.
         not_speech.extend(by_text.get(" ♪".as_bytes()));
-        let languages = if context.is_multilingual() {
-            // The language tokens lie between the start and the tasks.
-            (start + 1..context.token_translate()).collect()
-        } else {
-            Vec::new()
-        };
-        Ok(Vocabulary {
+        Vocabulary {
             size,
             end_of_text,
             start,
-            previous: context.token_prev(),
-            no_speech: context.token_nosp(),
-            transcribe: context.token_transcribe(),
-            first_timestamp: context.token_beg(),
-            languages,
+            previous: translate + 3,
+            no_speech: translate + 4,
+            transcribe: translate + 1,
+            first_timestamp: translate + 6,
+            languages: if is_multilingual {
+                (start + 1..translate).collect()
+            } else {
+                Vec::new()
+            },
             not_speech,
+            tokenizer: Tokenizer::new(&text),
             text,
-        })
+        }
+    }
+
+    /// The tokens of a text.
+    pub(super) fn tokens(&self, text: &str) -> Vec<i32> {
+        self.tokenizer.tokens(text)
     }
 
     /// A text token's bytes; not always whole characters. Nothing for other tokens.
@@ -92,6 +106,9 @@ impl Vocabulary {
         size: usize,
         not_speech: &[i32],
     ) -> Vocabulary {
+        let text: Vec<Vec<u8>> = (0..end_of_text)
+            .map(|id| format!(" w{id}").into_bytes())
+            .collect();
         Vocabulary {
             size,
             end_of_text,
@@ -102,9 +119,8 @@ impl Vocabulary {
             first_timestamp,
             languages: Vec::new(),
             not_speech: not_speech.iter().copied().collect(),
-            text: (0..end_of_text)
-                .map(|id| format!(" w{id}").into_bytes())
-                .collect(),
+            tokenizer: Tokenizer::new(&text),
+            text,
         }
     }
 }

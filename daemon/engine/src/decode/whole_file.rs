@@ -71,7 +71,7 @@ pub fn decode(model: &Model, samples: &[f32], search: Search) -> Result<Transcri
     };
     params.set_language(Some(code));
 
-    let mut state = model.context.create_state()?;
+    let mut state = model.context()?.create_state()?;
     state.full(params, &samples)?;
 
     let mut text = String::new();

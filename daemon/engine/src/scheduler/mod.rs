@@ -20,6 +20,7 @@ use queue::Queue;
 pub use queue::{JobName, Kind};
 
 use crate::decode::{DecodeError, Decoded, Decoder, Model, Request, Run};
+use crate::stats;
 
 /// What came of a job.
 #[derive(Debug)]
@@ -63,6 +64,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Waiting {
+    kind: Kind,
     request: Request,
     to_session: ToSession,
 }
@@ -95,6 +97,7 @@ impl Scheduler {
     pub fn submit(&self, name: JobName, kind: Kind, request: Request, to_session: ToSession) {
         let mut shared = self.lock();
         let waiting = Waiting {
+            kind,
             request,
             to_session,
         };
@@ -238,12 +241,15 @@ fn run(model: &Arc<Model>, decoder: &mut Option<Decoder>, assignment: Assignment
         *decoder = None;
         Err(DecodeError::Panicked)
     });
+    let processing_time_ms = started.elapsed().as_secs_f64() * 1000.0;
+    let is_wanted = !abort.load(Ordering::Relaxed);
+    stats::decoded(waiting.kind, processing_time_ms, is_wanted);
     let context_samples = request.context_samples.min(request.samples.len());
     let outcome = Outcome {
         job: name.job,
         heard: request.samples.len() - context_samples,
         context_samples,
-        processing_time_ms: started.elapsed().as_secs_f64() * 1000.0,
+        processing_time_ms,
         result,
     };
     // The channel has room for every job that a session can have under way; an error means that

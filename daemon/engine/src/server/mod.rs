@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::decode::{LoadError, Model};
+use crate::decode::{BackendChoice, LoadError, Model};
 use crate::scheduler::Scheduler;
 use connection::Served;
 
@@ -27,6 +27,8 @@ use connection::Served;
 pub struct Settings {
     /// The model's file.
     pub model_path: PathBuf,
+    /// What runs the model.
+    pub backend: BackendChoice,
     /// Threads of each decode; the scheduler decides where it is missing.
     pub threads: Option<usize>,
     /// Time between partials.
@@ -181,9 +183,9 @@ pub async fn stdio(settings: Settings, stop: watch::Receiver<bool>) -> Result<()
 }
 
 async fn load(settings: &Settings) -> Result<Arc<Model>, LoadError> {
-    let path = settings.model_path.clone();
+    let (path, backend) = (settings.model_path.clone(), settings.backend);
     let started = Instant::now();
-    let model = tokio::task::spawn_blocking(move || Model::load(&path))
+    let model = tokio::task::spawn_blocking(move || Model::load_for(&path, backend))
         .await
         .expect("loading a model does not panic")?;
     tracing::info!(

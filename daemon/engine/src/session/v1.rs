@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use wstream_wire::v1::{self, ClientMessage, ServerMessage};
 use wstream_wire::{DecodeError, Strategy};
 
-use super::utterance::{Setting, Transcript, Utterance};
+use super::utterance::{Transcript, Utterance};
 use super::{Action, Desk, MOST_WAITING_SAMPLES, Session, effort};
 use crate::decode::Language;
 use crate::scheduler::{Kind, Outcome};
@@ -49,14 +49,6 @@ impl V1 {
         }
     }
 
-    fn setting(&self) -> Setting {
-        Setting {
-            manner: self.manner,
-            memory: self.memory.clone(),
-            repairs: false,
-        }
-    }
-
     /// Sees to it that whatever should be decoded is being decoded.
     fn advance(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -72,7 +64,7 @@ impl V1 {
         };
         let piece = utterance.next_piece().map(|count| (Kind::Piece, count));
         if let Some((kind, count)) = piece.or(last) {
-            let request = utterance.request(count, effort(kind), &self.setting());
+            let request = utterance.request(count, effort(kind), self.manner, &self.memory);
             actions.push(self.desk.start(kind, count, request, now));
         }
         actions
@@ -86,9 +78,9 @@ impl V1 {
         let count = self.buffer.waiting();
         if self.desk.runs(Kind::Partial) {
             let job = self.desk.refreshes(self.interval, now)?;
-            let request = self
-                .buffer
-                .request(count, effort(Kind::Partial), &self.setting());
+            let request =
+                self.buffer
+                    .request(count, effort(Kind::Partial), self.manner, &self.memory);
             return Some(Action::Refresh { job, request });
         }
         if self.desk.running.is_some() || now.duration_since(self.answered) < self.interval {
@@ -96,7 +88,7 @@ impl V1 {
         }
         let request = self
             .buffer
-            .request(count, effort(Kind::Partial), &self.setting());
+            .request(count, effort(Kind::Partial), self.manner, &self.memory);
         Some(self.desk.start(Kind::Partial, count, request, now))
     }
 
@@ -165,12 +157,7 @@ impl Session for V1 {
         let transcript = match outcome.result {
             Ok(decoded) => {
                 let utterance = self.ended.front().unwrap_or(&self.buffer);
-                utterance.transcript(
-                    decoded,
-                    outcome.context_samples,
-                    outcome.processing_time_ms,
-                    &self.setting(),
-                )
+                utterance.transcript(decoded, outcome.context_samples, outcome.processing_time_ms)
             }
             Err(error) => {
                 tracing::error!(error = %anyhow::Error::new(error), "decoding failed");

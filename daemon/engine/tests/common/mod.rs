@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use wstream_engine::decode::{DecodeError, Decoded, Request, Stretch};
+use wstream_engine::decode::{DecodeError, Decoded, Request, Stretch, Token, Word};
 use wstream_engine::scheduler::{Kind, Outcome};
 use wstream_engine::session::{Action, Session};
 
@@ -121,6 +121,28 @@ impl<S: Session> Stage<S> {
     }
 }
 
+/// The words of `text`, sharing the time.
+pub(crate) fn words(text: &str, start: f64, end: f64) -> Vec<Word> {
+    let parts: Vec<&str> = text
+        .split_inclusive(' ')
+        .filter(|part| !part.trim().is_empty())
+        .collect();
+    let step = (end - start) / parts.len().max(1) as f64;
+    let token = Token {
+        id: 1,
+        logprob: 0.75_f32.ln(),
+    };
+    let times = (0..).map(|index| start + step * f64::from(index));
+    let words = parts.iter().zip(times).map(|(part, start)| Word {
+        text: format!(" {}", part.trim()),
+        tokens: vec![token],
+        opening: Vec::new(),
+        start,
+        end: start + step,
+    });
+    words.collect()
+}
+
 /// A decode with one stretch of text; none where the text is empty.
 pub(crate) fn said(text: &str, start: f64, end: f64) -> Result<Decoded, DecodeError> {
     let stretch = Stretch {
@@ -136,6 +158,7 @@ pub(crate) fn said(text: &str, start: f64, end: f64) -> Result<Decoded, DecodeEr
         } else {
             vec![stretch]
         },
+        words: words(text, start, end),
         language: "en",
         suspect: false,
     })

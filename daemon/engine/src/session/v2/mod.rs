@@ -2,28 +2,43 @@
 //!
 //! Enters: text and binary messages, outcomes. Leaves: [`Action`]s.
 
+mod agreement;
+mod pace;
+mod said;
+mod spoken;
+mod window;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wstream_wire::v2::{self, Begin, ClientMessage, ServerMessage, codes};
-use wstream_wire::{CONTEXT_SAMPLES, DecodeError, SAMPLE_RATE};
+use wstream_wire::{DecodeError, SAMPLE_RATE};
 
-use super::utterance::{Setting, Transcript, Utterance};
+use self::pace::Pace;
+use self::spoken::{Memory, Spoken};
 use super::{Action, Desk, MOST_WAITING_SAMPLES, Session, effort};
-use crate::decode::{Language, Model, UnknownLanguage};
+use crate::decode::{Decoded, Language, Model, UnknownLanguage, Word};
 use crate::scheduler::{Kind, Outcome};
-use crate::strategy::{Manner, Memory};
+use crate::stats;
 
 /// What a version 2 session must know of the model.
-pub trait Languages: Send + Sync {
+pub trait Knowledge: Send + Sync {
     /// What a language's code means.
     fn language(&self, code: Option<&str>) -> Result<Language, UnknownLanguage>;
+
+    /// Text as words that can be forced on a decoder, spread over so many seconds; `None` where
+    /// the model cannot write exactly this.
+    fn words(&self, text: &str, seconds: f64) -> Option<Vec<Word>>;
 }
 
-impl Languages for Model {
+impl Knowledge for Model {
     fn language(&self, code: Option<&str>) -> Result<Language, UnknownLanguage> {
         Model::language(self, code)
+    }
+
+    fn words(&self, text: &str, seconds: f64) -> Option<Vec<Word>> {
+        Model::words(self, text, seconds)
     }
 }
 
@@ -34,29 +49,19 @@ pub const WINDOW_SAMPLES: usize = MOST_WAITING_SAMPLES;
 /// repeating it does more harm than good.
 const PROMPT_LIFE: Duration = Duration::from_secs(10);
 
-/// Most tokens of the previous text in front of a final; longer ones make the model repeat.
-const FINAL_PROMPT_TOKENS: usize = 64;
-
-/// And of a partial, where every token costs time.
-const PARTIAL_PROMPT_TOKENS: usize = 32;
-
-/// New sound that makes another partial worth its time: 200 ms.
-const LEAST_NEW_SAMPLES: usize = SAMPLE_RATE as usize / 5;
-
-/// Silence behind the last voiced sample that a final still hears: 100 ms. The detector of voice
-/// lags as much behind the voice, and the client confirms an end 200 ms later.
-const TAIL_SAMPLES: usize = SAMPLE_RATE as usize / 10;
-
 /// Most text that is taken over from a client as previous or committed: far more than the model
 /// can use.
 const MOST_TEXT_BYTES: usize = 64 * 1024;
 
+/// Most words to expect, and most letters in one.
+const MOST_VOCABULARY: (usize, usize) = (1000, 200);
+
 /// A version 2 client.
 pub struct V2 {
-    languages: Arc<dyn Languages>,
-    interval: Duration,
+    knowledge: Arc<dyn Knowledge>,
+    pace: Pace,
     memory: Memory,
-    /// When the final came that `memory.previous` is from.
+    /// When the final came that `memory` is from.
     remembered: Option<Instant>,
     /// Without final, in order. Bounded by the window; the last one may be open.
     utterances: VecDeque<Spoken>,
@@ -64,36 +69,8 @@ pub struct V2 {
     /// Whether sound outside utterances has been complained of since the last `begin`.
     complained: bool,
     desk: Desk,
-}
-
-/// One utterance with what the client said of it.
-#[derive(Debug)]
-struct Spoken {
-    number: u64,
-    manner: Manner,
-    utterance: Utterance,
-    /// In place of what the session remembers.
-    previous: Option<String>,
-    /// Samples still to come that are the end of the utterance before.
-    context_to_come: usize,
-    /// Samples still to come that are committed already.
-    committed_to_come: usize,
-    /// The end of the utterance before, as given by the client.
-    given_context: Vec<f32>,
-    begun: Instant,
-    ended: bool,
-    /// Where silence began, unless speech went on.
-    pause: Option<u64>,
-    /// Text that the client has shown already; every text of the utterance begins with it.
-    committed: String,
-    /// Whether the client shows tentative text now.
-    shown: bool,
-    /// A final that was decoded ahead, of so many waiting samples.
-    ahead: Option<(usize, Transcript)>,
-    /// Samples that the last partial heard, and when it was sent.
-    partial: (usize, Instant),
-    /// Why there will be no text.
-    failure: Option<(&'static str, String)>,
+    /// The last partial of the first utterance, of so many own samples; it may be its final.
+    partial: Option<(usize, Decoded)>,
 }
 
 impl std::fmt::Debug for V2 {
@@ -105,17 +82,18 @@ impl std::fmt::Debug for V2 {
 }
 
 impl V2 {
-    /// A new session.
-    pub fn new(languages: Arc<dyn Languages>, interval: Duration) -> V2 {
+    /// A new session, with at most one partial in `interval`.
+    pub fn new(knowledge: Arc<dyn Knowledge>, interval: Duration) -> V2 {
         V2 {
-            languages,
-            interval,
+            knowledge,
+            pace: Pace::new(interval),
             memory: Memory::default(),
             remembered: None,
             utterances: VecDeque::new(),
             last_number: None,
             complained: false,
             desk: Desk::default(),
+            partial: None,
         }
     }
 
@@ -131,53 +109,76 @@ impl V2 {
             let message = format!("utterance {number} began before {} ended", open.number);
             open.fail(codes::PROTOCOL, message);
         }
-        let unanswered: usize = self.utterances.iter().map(|s| s.utterance.len()).sum();
-        let too_long = [
-            begin.previous.as_ref(),
-            begin.committed.as_ref().map(|c| &c.text),
-        ]
-        .into_iter()
-        .flatten()
-        .any(|text| text.len() > MOST_TEXT_BYTES);
-        let language = self.languages.language(begin.language.as_deref());
-        let failure = if unanswered > WINDOW_SAMPLES {
-            Some((
-                codes::LIMIT,
-                "more sound is unanswered than the window allows".to_owned(),
-            ))
-        } else if too_long || begin.context_samples > MOST_WAITING_SAMPLES as u64 {
-            Some((
-                codes::LIMIT,
-                "the utterance is given more context than is taken".to_owned(),
-            ))
-        } else {
-            let error = language.as_ref().err();
-            error.map(|error| (codes::BAD_LANGUAGE, error.to_string()))
+        let unanswered: usize = self.utterances.iter().map(Spoken::waiting).sum();
+        let spoken = match self.check(&begin, unanswered) {
+            Ok((language, languages)) => {
+                let given = self.given_words(&begin);
+                Spoken::new(begin, given, language, languages, now)
+            }
+            Err((code, message)) => {
+                let number = Begin {
+                    utterance: number,
+                    ..Begin::default()
+                };
+                let mut spoken = Spoken::new(number, Vec::new(), Language::Auto, Vec::new(), now);
+                spoken.failure = Some((code, message));
+                spoken
+            }
         };
-        let committed = begin.committed.unwrap_or_default();
-        let committed_to_come = usize::try_from(committed.sample).unwrap_or(usize::MAX);
-        self.utterances.push_back(Spoken {
-            number,
-            manner: Manner {
-                strategy: begin.strategy,
-                language: language.unwrap_or_default(),
-                prompt_tokens: FINAL_PROMPT_TOKENS,
-            },
-            utterance: Utterance::committed(committed.text.clone()),
-            previous: begin.previous,
-            context_to_come: begin.context_samples as usize,
-            committed_to_come,
-            given_context: Vec::new(),
-            begun: now,
-            ended: false,
-            pause: None,
-            committed: committed.text,
-            shown: false,
-            ahead: None,
-            partial: (0, now),
-            failure,
-        });
+        self.utterances.push_back(spoken);
         self.advance(now)
+    }
+
+    /// What languages `begin` asks for, or why it cannot be served.
+    fn check(
+        &self,
+        begin: &Begin,
+        unanswered: usize,
+    ) -> Result<(Language, Vec<i32>), (&'static str, String)> {
+        let limit = |message: &str| Err((codes::LIMIT, message.to_owned()));
+        if unanswered > WINDOW_SAMPLES {
+            return limit("more sound is unanswered than the window allows");
+        }
+        let committed = begin.committed.as_ref().map(|committed| &committed.text);
+        let mut texts = [begin.previous.as_ref(), committed].into_iter().flatten();
+        if texts.any(|text| text.len() > MOST_TEXT_BYTES)
+            || begin.context_samples > MOST_WAITING_SAMPLES as u64
+        {
+            return limit("the utterance is given more context than is taken");
+        }
+        if begin.vocabulary.len() > MOST_VOCABULARY.0
+            || (begin.vocabulary.iter()).any(|word| word.len() > MOST_VOCABULARY.1)
+        {
+            return limit("more or longer words to expect than are taken");
+        }
+        let bad = |error: UnknownLanguage| (codes::BAD_LANGUAGE, error.to_string());
+        let language = self
+            .knowledge
+            .language(begin.language.as_deref())
+            .map_err(bad)?;
+        let mut languages = Vec::new();
+        if language == Language::Auto {
+            for code in &begin.languages {
+                if let Language::Known(number) = self.knowledge.language(Some(code)).map_err(bad)? {
+                    languages.push(number);
+                }
+            }
+        }
+        Ok((language, languages))
+    }
+
+    /// The words of the text that `begin` says is committed, as the model would write them.
+    fn given_words(&self, begin: &Begin) -> Vec<Word> {
+        let Some(committed) = begin
+            .committed
+            .as_ref()
+            .filter(|it| !it.text.trim().is_empty())
+        else {
+            return Vec::new();
+        };
+        let seconds = committed.sample as f64 / f64::from(SAMPLE_RATE);
+        let text = format!(" {}", committed.text.trim());
+        self.knowledge.words(&text, seconds).unwrap_or_default()
     }
 
     fn sound(&mut self, samples: Vec<f32>, now: Instant) -> Vec<Action> {
@@ -197,7 +198,10 @@ impl V2 {
     fn end(&mut self, number: u64, now: Instant) -> Vec<Action> {
         let has_begun = self.last_number.is_some_and(|last| number <= last);
         match self.open().filter(|open| open.number == number) {
-            Some(open) => open.ended = true,
+            Some(open) => {
+                open.ended = true;
+                stats::ended(open.is_ready());
+            }
             // Perhaps cancelled or failed; then the client cannot have known.
             None if has_begun => {}
             None => {
@@ -215,6 +219,7 @@ impl V2 {
         let mut actions = Vec::new();
         if self.utterances.front().is_some_and(|s| s.number == number) {
             actions.extend(self.desk.abort(&ALL_KINDS));
+            self.partial = None;
         }
         self.utterances.retain(|spoken| spoken.number != number);
         // What the client still sends of it is not worth a complaint.
@@ -227,7 +232,7 @@ impl V2 {
         let Some(open) = self.open().filter(|open| open.number == number) else {
             return Vec::new();
         };
-        open.pause = sample;
+        open.pause = sample.map(|sample| usize::try_from(sample).unwrap_or(usize::MAX));
         open.ahead = None;
         let is_front = self.utterances.len() == 1;
         let mut actions = Vec::new();
@@ -249,6 +254,7 @@ impl V2 {
         while let Some(front) = self.utterances.front() {
             if front.ended && front.failure.is_some() {
                 actions.extend(self.desk.abort(&ALL_KINDS));
+                self.partial = None;
                 if let Some(failed) = self.utterances.pop_front()
                     && let Some((code, message)) = failed.failure
                 {
@@ -260,12 +266,7 @@ impl V2 {
                 return actions;
             }
             let heard = front.final_samples();
-            if front.ended
-                && front
-                    .ahead
-                    .as_ref()
-                    .is_some_and(|(samples, _)| *samples == heard)
-            {
+            if front.ended && front.is_ready() {
                 actions.extend(self.desk.abort(&ALL_KINDS));
                 actions.extend(self.answer(now));
                 continue;
@@ -279,13 +280,15 @@ impl V2 {
     /// Starts the decode that the first utterance needs most, if it needs one.
     fn decode_next(&mut self, heard: usize, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
-        let Some(front) = self.utterances.front() else {
+        let memory = self.memory();
+        let Some(front) = self.utterances.front_mut() else {
             return actions;
         };
-        let piece = front
-            .utterance
-            .next_piece()
-            .map(|count| (Kind::Piece, count));
+        if front.waiting() > 0 {
+            // What the client gives again has come by now.
+            front.lead(&memory);
+        }
+        let piece = front.piece().map(|own| (Kind::Piece, own));
         let wanted = if front.ended {
             Some(piece.unwrap_or((Kind::Final, heard)))
         } else {
@@ -298,8 +301,33 @@ impl V2 {
         let Some((kind, count)) = wanted else {
             return actions;
         };
-        actions.extend(self.desk.abort(&[Kind::Partial]));
+        // A partial that hears all the voice there is will do as the final.
+        let partial = self.partial.as_ref().filter(|(samples, decoded)| {
+            kind != Kind::Piece && front.hears_all(*samples) && !decoded.suspect
+        });
+        if let Some((_, decoded)) = partial {
+            stats::promoted();
+            front.ahead = Some((heard, decoded.clone()));
+            return if front.ended {
+                self.advance(now)
+            } else {
+                actions
+            };
+        }
         match self.desk.running {
+            Some(running)
+                if running.kind == Kind::Partial
+                    && kind != Kind::Piece
+                    && front.hears_all(running.samples) =>
+            {
+                if front.ended {
+                    actions.push(Action::Promote { job: running.job });
+                }
+                return actions;
+            }
+            Some(running) if running.kind == Kind::Partial => {
+                actions.extend(self.desk.abort(&[Kind::Partial]));
+            }
             Some(running) if running.kind == Kind::Speculative && front.ended => {
                 if running.samples == heard {
                     let job = running.job;
@@ -311,143 +339,102 @@ impl V2 {
             Some(_) => return actions,
             None => {}
         }
-        let request = front
-            .utterance
-            .request(count, effort(kind), &front.setting(self.memory()));
+        let request = front.request(count, effort(kind));
         actions.push(self.desk.start(kind, count, request, now));
         actions
     }
 
     /// Sound has come: is it time for a partial?
     fn partial(&mut self, now: Instant) -> Option<Action> {
-        let front = self.utterances.front()?;
+        let memory = self.memory();
+        let front = self.utterances.front_mut()?;
         if front.ended || front.failure.is_some() || front.pause.is_some() {
             return None;
         }
-        let (heard, at) = front.partial;
-        let count = front.utterance.waiting();
-        let request = || {
-            let mut setting = front.setting(self.memory());
-            setting.manner.prompt_tokens = PARTIAL_PROMPT_TOKENS;
-            front
-                .utterance
-                .request(count, effort(Kind::Partial), &setting)
-        };
+        let own = front.waiting();
         if self.desk.runs(Kind::Partial) {
-            let request = request();
-            let job = self.desk.refreshes(self.interval, now)?;
+            let request = front.request(own, effort(Kind::Partial));
+            let job = self.desk.refreshes(self.pace.interval(), now)?;
             return Some(Action::Refresh { job, request });
         }
         if self.desk.running.is_some()
-            || now.duration_since(at) < self.interval
-            || front.utterance.len() < heard + LEAST_NEW_SAMPLES
+            || !self
+                .pace
+                .is_due(front.last_partial, front.new_samples(), now)
+            || !front.has_voice()
         {
             return None;
         }
-        let request = request();
-        Some(self.desk.start(Kind::Partial, count, request, now))
+        front.lead(&memory);
+        front.last_partial = Some(now);
+        let request = front.request(own, effort(Kind::Partial));
+        Some(self.desk.start(Kind::Partial, own, request, now))
+    }
+
+    /// Cuts the first utterance, if it has become long and goes on.
+    fn cut(&mut self) -> Option<Action> {
+        let front = self.utterances.front_mut().filter(|front| !front.ended)?;
+        let before = front.samples() - front.waiting();
+        let part = front.cut();
+        if front.samples() - front.waiting() > before {
+            // It counts from another place.
+            self.partial = None;
+        }
+        part.map(|part| send(&ServerMessage::Final(part)))
+    }
+
+    /// An utterance stays in the language that was heard first.
+    fn fix_language(&mut self) {
+        let Some(front) = self.utterances.front_mut() else {
+            return;
+        };
+        if let Some(code) = front.detected()
+            && let Ok(language) = self.knowledge.language(Some(code))
+        {
+            front.fix_language(language);
+        }
     }
 
     /// Sends the first utterance's final, which has been decoded.
     fn answer(&mut self, now: Instant) -> Option<Action> {
-        let spoken = self.utterances.pop_front()?;
-        let (_, transcript) = spoken.ahead?;
-        self.memory.context = spoken.utterance.last_second();
-        if transcript.suspect {
-            self.remembered = None;
-            self.memory.previous.clear();
-        } else if !transcript.text.is_empty() {
-            self.remembered = Some(now);
-            self.memory.previous = transcript.text.clone();
+        self.partial = None;
+        let mut spoken = self.utterances.pop_front()?;
+        let (own, decoded) = spoken.ahead.take()?;
+        let (message, memory) = spoken.finish(&decoded, own);
+        match memory {
+            None => {
+                self.remembered = None;
+                self.memory = Memory::default();
+            }
+            Some(memory) if memory.text.is_empty() => {
+                self.memory.sound = memory.sound;
+                self.memory.words.clear();
+            }
+            Some(memory) => {
+                self.remembered = Some(now);
+                self.memory = memory;
+            }
         }
-        let confidence = transcript.confidence();
-        let message = ServerMessage::Final(v2::Final {
-            utterance: spoken.number,
-            text: transcript.text,
-            segments: transcript.segments,
-            language: transcript.language.to_owned(),
-            sample: spoken.utterance.len() as u64,
-            processing_time_ms: transcript.processing_time_ms,
-            confidence,
-            more: false,
-        });
-        Some(Action::Send(v2::encode_server(&message)))
+        Some(send(&ServerMessage::Final(message)))
     }
 
     /// What counts as said before the first utterance.
     fn memory(&self) -> Memory {
-        let mut memory = self.memory.clone();
-        let Some(front) = self.utterances.front() else {
-            return memory;
+        let is_fresh = |front: &Spoken| {
+            self.remembered
+                .is_some_and(|at| front.begun.saturating_duration_since(at) <= PROMPT_LIFE)
         };
-        let is_fresh = self
-            .remembered
-            .is_some_and(|at| front.begun.saturating_duration_since(at) <= PROMPT_LIFE);
-        if !is_fresh {
-            memory = Memory::default();
+        match self.utterances.front() {
+            Some(front) if is_fresh(front) => self.memory.clone(),
+            _ => Memory::default(),
         }
-        // What a client gives again replaces all that was remembered: text and sound belong
-        // together, and an empty text without sound asks for a fresh start.
-        if let Some(previous) = &front.previous {
-            memory.previous.clone_from(previous);
-            memory.context.clone_from(&front.given_context);
-        }
-        memory
     }
 }
 
 const ALL_KINDS: [Kind; 4] = [Kind::Partial, Kind::Piece, Kind::Speculative, Kind::Final];
 
-impl Spoken {
-    fn push(&mut self, mut samples: Vec<f32>) {
-        if self.failure.is_some() {
-            return;
-        }
-        let context: Vec<f32> = take(&mut samples, &mut self.context_to_come);
-        self.given_context.extend(context);
-        let excess = self.given_context.len().saturating_sub(CONTEXT_SAMPLES);
-        self.given_context.drain(..excess);
-        let committed = take(&mut samples, &mut self.committed_to_come);
-        self.utterance.push_committed(&committed);
-        self.utterance.push(samples);
-    }
-
-    /// There will be no text; the error is sent when the utterance's turn comes.
-    fn fail(&mut self, code: &'static str, message: String) {
-        self.ended = true;
-        self.failure.get_or_insert((code, message));
-    }
-
-    /// How many waiting samples its final hears.
-    fn final_samples(&self) -> usize {
-        self.utterance
-            .without_silence(self.pause, TAIL_SAMPLES)
-            .unwrap_or(self.utterance.waiting())
-    }
-
-    /// Whether its final can be decoded although it may go on.
-    fn can_decode_ahead(&self) -> bool {
-        self.ahead.is_none()
-            && self
-                .utterance
-                .without_silence(self.pause, TAIL_SAMPLES)
-                .is_some()
-    }
-
-    fn setting(&self, memory: Memory) -> Setting {
-        Setting {
-            manner: self.manner,
-            memory,
-            repairs: true,
-        }
-    }
-}
-
-/// Takes from the front of `samples` as many as are still to come.
-fn take(samples: &mut Vec<f32>, to_come: &mut usize) -> Vec<f32> {
-    let count = samples.len().min(*to_come);
-    *to_come -= count;
-    samples.drain(..count).collect()
+fn send(message: &ServerMessage) -> Action {
+    Action::Send(v2::encode_server(message))
 }
 
 fn error(code: &str, message: String, utterance: Option<u64>) -> Action {
@@ -493,7 +480,6 @@ impl Session for V2 {
         let Some(running) = self.desk.finish(outcome.job) else {
             return Vec::new();
         };
-        let memory = self.memory();
         let Some(front) = self.utterances.front_mut() else {
             return Vec::new();
         };
@@ -506,40 +492,45 @@ impl Session for V2 {
                 return self.advance(now);
             }
         };
-        let transcript = front.utterance.transcript(
-            decoded,
-            outcome.context_samples,
-            outcome.processing_time_ms,
-            &front.setting(memory),
-        );
+        let own = outcome.heard;
+        let ms = outcome.processing_time_ms;
         let mut actions = Vec::new();
         match running.kind {
             Kind::Partial => {
-                let sample = front.utterance.settled_samples() + outcome.heard;
-                front.partial = (sample, now);
-                let tentative = transcript.text[front.committed.len()..].to_owned();
-                let is_news = !tentative.is_empty() || front.shown;
-                front.shown = !tentative.is_empty();
-                if is_news {
-                    actions.push(Action::Send(v2::encode_server(&ServerMessage::Partial {
-                        utterance: front.number,
-                        committed: front.committed.clone(),
-                        committed_sample: 0,
-                        tentative,
-                        sample: sample as u64,
-                        processing_time_ms: outcome.processing_time_ms,
-                    })));
+                self.pace.took(now.saturating_duration_since(running.since));
+                if !front.ended {
+                    actions.extend(front.hear(&decoded, own, ms).as_ref().map(send));
                 }
+                self.partial = Some((own, decoded));
             }
-            Kind::Piece => front.utterance.settle(running.samples, transcript),
-            Kind::Speculative | Kind::Final => front.ahead = Some((running.samples, transcript)),
+            // What was decoded ahead shows what was said as well as any partial, and what comes of
+            // the pause is not known yet.
+            Kind::Speculative => {
+                front.took(ms);
+                if !front.ended {
+                    actions.extend(front.hear(&decoded, own, ms).as_ref().map(send));
+                }
+                front.ahead = Some((running.samples, decoded));
+            }
+            Kind::Final => {
+                front.took(ms);
+                front.ahead = Some((running.samples, decoded));
+            }
+            Kind::Piece => {
+                front.took(ms);
+                self.partial = None;
+                let part = front.settle(&decoded, running.samples);
+                actions.extend(part.map(|part| send(&ServerMessage::Final(part))));
+            }
         }
+        actions.extend(self.cut());
+        self.fix_language();
         actions.extend(self.advance(now));
         actions
     }
 
     fn is_full(&self) -> bool {
-        let waiting: usize = self.utterances.iter().map(|s| s.utterance.waiting()).sum();
+        let waiting: usize = self.utterances.iter().map(Spoken::waiting).sum();
         waiting > 2 * MOST_WAITING_SAMPLES
     }
 

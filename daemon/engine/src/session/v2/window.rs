@@ -1,0 +1,357 @@
+//! The sound of an utterance that may still be decoded, and the words that are known of it.
+//!
+//! Enters: samples, decoded words. Leaves: requests, the words behind what is known, places to cut.
+//! Pure.
+//!
+//! In front of the utterance's own sound there may be a *lead*: sound whose words have been given
+//! already, the end of the utterance before or of what was cut off. Its words are forced on the
+//! decoder like those that are committed, so that it goes on behind them and neither loses nor
+//! repeats a word at the seam. Where they are not known, the decoder starts behind the lead and what
+//! it repeats all the same is dropped.
+
+use std::ops::Range;
+
+use wstream_wire::{CONTEXT_SAMPLES, SAMPLE_RATE};
+
+use crate::decode::{Decoded, Word, sound};
+use crate::text;
+
+const RATE: f64 = SAMPLE_RATE as f64;
+
+/// With so much uncut sound of its own a window is cut at a committed word: decoding costs more the
+/// longer it is, and the end of Whisper's 30 s is where it invents. 20 s.
+pub(super) const CUT_FROM: usize = 20 * SAMPLE_RATE as usize;
+
+/// A cut leaves at least this much in front of it: 6 s.
+const LEAST_CUT_S: f64 = 6.0;
+
+/// How much lead is kept in front of a cut, unless a word begins a little before: 1.5 s.
+const LEAD_S: f64 = 1.5;
+
+/// A pause behind the end of a sentence is worth this much more than one inside it.
+const SENTENCE_S: f64 = 0.5;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Window {
+    /// The lead, then the utterance's own sound.
+    samples: Vec<f32>,
+    /// Samples of the lead.
+    lead: usize,
+    /// Samples of the utterance that were cut off in front of its own sound here.
+    cut_off: usize,
+    /// The words of the lead, then those that are committed; times from the window's beginning.
+    known: Vec<Word>,
+    /// How many of `known` are the lead's.
+    lead_words: usize,
+}
+
+impl Window {
+    /// A window whose own sound begins with `words`, which are not given again.
+    pub(super) fn with_words(words: Vec<Word>) -> Window {
+        Window {
+            lead_words: words.len(),
+            known: words,
+            ..Window::default()
+        }
+    }
+
+    /// Puts `lead` in front, in which `words` are said. Only where nothing is known yet.
+    pub(super) fn lead_in(&mut self, lead: &[f32], words: &[Word]) {
+        debug_assert!(self.known.is_empty() && self.lead == 0);
+        self.samples.splice(0..0, lead.iter().copied());
+        self.lead = lead.len();
+        self.lead_words = words.len();
+        self.known = words.to_vec();
+    }
+
+    pub(super) fn push(&mut self, samples: &[f32]) {
+        self.samples.extend_from_slice(samples);
+    }
+
+    /// Samples since the utterance's beginning.
+    pub(super) fn utterance_samples(&self) -> usize {
+        self.cut_off + self.own()
+    }
+
+    /// Own samples that were not cut off.
+    pub(super) fn own(&self) -> usize {
+        self.samples.len() - self.lead
+    }
+
+    pub(super) fn own_sound(&self) -> &[f32] {
+        &self.samples[self.lead..]
+    }
+
+    pub(super) fn lead(&self) -> usize {
+        self.lead
+    }
+
+    /// The lead and the first `own` samples behind it.
+    pub(super) fn first(&self, own: usize) -> &[f32] {
+        &self.samples[..self.lead + own]
+    }
+
+    pub(super) fn known(&self) -> &[Word] {
+        &self.known
+    }
+
+    pub(super) fn lead_words(&self) -> usize {
+        self.lead_words
+    }
+
+    /// The committed words, which are the beginning of the window's text.
+    pub(super) fn committed(&self) -> &[Word] {
+        &self.known[self.lead_words..]
+    }
+
+    /// Of a decode of this window, the words that are not the lead's; `before` is the text that
+    /// ended with the lead.
+    pub(super) fn own_words(&self, decoded: &Decoded, before: &str) -> Vec<Word> {
+        if self.lead == 0 || self.lead_words > 0 {
+            return decoded
+                .words
+                .iter()
+                .skip(self.lead_words)
+                .cloned()
+                .collect();
+        }
+        let lead_s = self.lead as f64 / RATE;
+        let behind = decoded.words.iter().filter(|word| word.end > lead_s);
+        let mut words: Vec<Word> = behind.cloned().collect();
+        let text = crate::decode::text_of(&words);
+        let kept = text::without_overlap(before, &text);
+        let mut dropped = text.len() - kept.len();
+        words.retain(|word| {
+            let is_kept = dropped == 0;
+            dropped -= dropped.min(word.text.len());
+            is_kept
+        });
+        words
+    }
+
+    /// From now on `words`, which follow the lead's, are committed. Returns by how many seconds
+    /// the window begins later than before.
+    pub(super) fn commit(&mut self, words: &[Word]) -> f64 {
+        self.known.truncate(self.lead_words);
+        self.known.extend_from_slice(words);
+        if self.lead_words == 0 && self.lead > 0 && !words.is_empty() {
+            // Only the words behind the lead are known, so the decoder must not hear it.
+            self.samples.drain(..self.lead);
+            let lead_s = self.lead as f64 / RATE;
+            self.known = words.iter().map(|word| word.earlier(lead_s)).collect();
+            self.lead = 0;
+            return lead_s;
+        }
+        0.0
+    }
+
+    /// What is put in front of the next utterance: about the last second of the first `own` samples
+    /// here, and the words of `words` that are said in it.
+    pub(super) fn tail(&self, own: usize, words: &[Word]) -> (Vec<f32>, Vec<Word>) {
+        let end = self.lead + own;
+        let from = end.saturating_sub(CONTEXT_SAMPLES).max(self.lead);
+        let first = words
+            .iter()
+            .position(|word| word.start * RATE >= from as f64);
+        let begin = match first {
+            Some(0) | None => from,
+            Some(first) => self.quietest(words[first - 1].end..words[first].start),
+        };
+        let begin = begin.clamp(self.lead, end);
+        let begin_s = begin as f64 / RATE;
+        let inside = first.map_or(&[][..], |first| &words[first..]);
+        let words = inside.iter().map(|word| word.earlier(begin_s)).collect();
+        (self.samples[begin..end].to_vec(), words)
+    }
+
+    /// Samples from the utterance's beginning to the second `at` of the window.
+    pub(super) fn sample_at(&self, at: f64) -> usize {
+        let sample = (at.max(0.0) * RATE) as usize;
+        self.cut_off + sample.clamp(self.lead, self.samples.len()) - self.lead
+    }
+
+    /// Where to cut, once the window is long: the number of committed words in front of the cut,
+    /// and its sample in the window.
+    pub(super) fn cut(&self) -> Option<(usize, usize)> {
+        if self.own() < CUT_FROM {
+            return None;
+        }
+        let committed = self.committed();
+        let least = self.lead as f64 / RATE + LEAST_CUT_S;
+        let gap = |index: usize| {
+            let (last, next) = (&committed[index - 1], &committed[index]);
+            let is_sentence = last.text.trim_end().ends_with(['.', '?', '!', '…', '。']);
+            next.start - last.end + if is_sentence { SENTENCE_S } else { 0.0 }
+        };
+        let words = (1..committed.len())
+            .filter(|&index| committed[index].start >= least)
+            // Of equals the last: what is cut off is decoded no more.
+            .max_by(|&a, &b| gap(a).total_cmp(&gap(b)).then(a.cmp(&b)))?;
+        let between = committed[words - 1].end..committed[words].start;
+        Some((words, self.quietest(between)))
+    }
+
+    /// Cuts the first `words` committed words off at `sample`. The last of them stay as the lead.
+    /// Returns by how many seconds the window begins later than before.
+    pub(super) fn cut_off(&mut self, words: usize, sample: usize) -> f64 {
+        let committed = self.committed();
+        let said = committed[..words].to_vec();
+        let lead_from = sample as f64 / RATE - LEAD_S;
+        let first = said.iter().position(|word| word.start >= lead_from);
+        let first = first.unwrap_or(words - 1);
+        let begin = if first == 0 {
+            self.sample_in_window(said[0].start)
+        } else {
+            self.quietest(said[first - 1].end..said[first].start)
+        };
+        let begin = begin.min(sample);
+        let begin_s = begin as f64 / RATE;
+        let known = committed[first..].iter().map(|word| word.earlier(begin_s));
+        self.known = known.collect();
+        self.lead_words = words - first;
+        self.samples.drain(..begin);
+        self.cut_off += sample - self.lead;
+        self.lead = sample - begin;
+        begin_s
+    }
+
+    /// Samples of the utterance that were cut off.
+    pub(super) fn cut_samples(&self) -> usize {
+        self.cut_off
+    }
+
+    /// The second of the utterance at which the window begins; before it, where there is a lead.
+    pub(super) fn begins_at(&self) -> f64 {
+        (self.cut_off as f64 - self.lead as f64) / RATE
+    }
+
+    /// Cuts everything off in front of the own sample `own`, words and all.
+    pub(super) fn cut_all(&mut self, own: usize) {
+        self.samples.drain(..self.lead + own);
+        self.cut_off += own;
+        self.lead = 0;
+        self.known.clear();
+        self.lead_words = 0;
+    }
+
+    fn sample_in_window(&self, at: f64) -> usize {
+        ((at.max(0.0) * RATE) as usize).min(self.samples.len())
+    }
+
+    /// The middle of the quietest frames between two words, whose times may be a little wrong.
+    fn quietest(&self, between: Range<f64>) -> usize {
+        const DOUBT_S: f64 = 0.08;
+        let from = self.sample_in_window(between.start.min(between.end) - DOUBT_S);
+        let to = self.sample_in_window(between.end.max(between.start) + DOUBT_S);
+        from + sound::quietest(&self.samples[from..to])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: usize = SAMPLE_RATE as usize;
+
+    fn word(text: &str, start: f64, end: f64) -> Word {
+        Word {
+            text: format!(" {text}"),
+            start,
+            end,
+            ..Word::default()
+        }
+    }
+
+    /// Words of half a second, one a second, loud where they are.
+    fn speech(seconds: usize) -> (Vec<f32>, Vec<Word>) {
+        let mut samples = vec![0.001; seconds * SECOND];
+        let mut words = Vec::new();
+        for second in 0..seconds {
+            let start = second * SECOND + SECOND / 4;
+            samples[start..start + SECOND / 2].fill(0.3);
+            let start = second as f64 + 0.25;
+            words.push(word(&format!("w{second}"), start, start + 0.5));
+        }
+        (samples, words)
+    }
+
+    #[test]
+    fn a_long_window_is_cut_between_committed_words() {
+        let (samples, words) = speech(25);
+        let mut window = Window::default();
+        window.push(&samples[..19 * SECOND]);
+        window.commit(&words[..18]);
+        assert_eq!(window.cut(), None);
+        window.push(&samples[19 * SECOND..]);
+        window.commit(&words[..22]);
+        let (count, sample) = window.cut().expect("25 s are long");
+        assert_eq!(count, 21);
+        assert!((20.75..21.25).contains(&(sample as f64 / RATE)), "{sample}");
+
+        let later = window.cut_off(count, sample);
+        assert_eq!(window.cut_samples(), sample);
+        assert_eq!(window.begins_at(), later);
+        assert_eq!(window.utterance_samples(), 25 * SECOND);
+        assert_eq!(window.own(), 25 * SECOND - sample);
+        // One second and a half: the words 19 and 20 lead, word 21 is committed.
+        assert_eq!(window.lead_words(), 1);
+        assert_eq!(window.committed().len(), 1);
+        assert_eq!(window.committed()[0].text, " w21");
+        let lead_s = window.lead() as f64 / RATE;
+        assert!(window.committed()[0].start >= lead_s);
+        assert_eq!(window.sample_at(lead_s), sample);
+    }
+
+    #[test]
+    fn a_sentence_ends_at_a_better_place() {
+        let (samples, mut words) = speech(21);
+        words[9].text.push('.');
+        let mut window = Window::default();
+        window.push(&samples);
+        window.commit(&words[..20]);
+        assert_eq!(window.cut().map(|(count, _)| count), Some(10));
+    }
+
+    #[test]
+    fn nothing_committed_is_no_place_to_cut() {
+        let mut window = Window::default();
+        window.push(&vec![0.1; 29 * SECOND]);
+        assert_eq!(window.cut(), None);
+        window.cut_all(15 * SECOND);
+        assert_eq!(window.own(), 14 * SECOND);
+        assert_eq!(window.utterance_samples(), 29 * SECOND);
+    }
+
+    #[test]
+    fn words_of_the_lead_are_not_given_again() {
+        let decoded = |words: &[Word]| Decoded {
+            words: words.to_vec(),
+            ..Decoded::default()
+        };
+        let said = [
+            word("in", 0.2, 0.6),
+            word("front", 0.6, 1.4),
+            word("now", 1.5, 1.9),
+        ];
+        let texts = |words: Vec<Word>| crate::decode::text_of(&words);
+        let mut known = Window::default();
+        known.push(&[0.1; SECOND]);
+        known.lead_in(&[0.1; SECOND], &said[..2]);
+        assert_eq!(texts(known.own_words(&decoded(&said), "in front")), " now");
+        let mut unknown = Window::default();
+        unknown.push(&[0.1; SECOND]);
+        unknown.lead_in(&[0.1; SECOND], &[]);
+        assert_eq!(
+            texts(unknown.own_words(&decoded(&said), "not this")),
+            " front now"
+        );
+        assert_eq!(
+            texts(unknown.own_words(&decoded(&said[1..]), "it front now")),
+            ""
+        );
+        unknown.commit(&said[2..]);
+        assert_eq!((unknown.lead(), unknown.own()), (0, SECOND));
+        assert_eq!(unknown.committed()[0].start, 0.5);
+    }
+}
