@@ -34,7 +34,11 @@ pub fn join(text: &mut String, next: &str) {
         return;
     };
     let is_spaced = last.is_whitespace() || first.is_whitespace();
-    let needs_none = is_unspaced(last) && is_unspaced(first);
+    let closes = matches!(
+        first,
+        '.' | ',' | ';' | ':' | '!' | '?' | '…' | ')' | '%' | '\''
+    );
+    let needs_none = closes || (is_unspaced(last) && is_unspaced(first));
     if !is_spaced && !needs_none {
         text.push(' ');
     }
@@ -97,6 +101,7 @@ mod tests {
             ("one", "two", "one two"),
             ("one ", "two", "one two"),
             ("one", "", "one"),
+            ("one", ", two", "one, two"),
             ("广州", "市", "广州市"),
             ("广州", "two", "广州 two"),
         ] {

@@ -26,11 +26,13 @@ const CANDIDATE_GAP: usize = 4;
 
 /// Frames with a pitch that make voice credible as speech: a short syllable has four and more. With
 /// two, three times as many bursts of typing pass as with four; neither loses a word of the corpus.
-const PITCHED: usize = 3;
+const PITCHED: u32 = 3;
 
-/// And of so many frames of voice one must have a pitch: most of speech is sung, most of what a
-/// keyboard or a room does is not. With 2.3 in place of 3 single digits of the corpus are missed.
-const PITCHED_SHARE: usize = 3;
+/// Those frames with a pitch must come within so many frames of voice: most of speech is sung, most
+/// of what a keyboard or a room does is not. With fewer than seven single digits of the corpus are
+/// missed.
+const PITCHED_WITHIN: usize = 9;
+const PITCHED_MASK: u16 = (1 << PITCHED_WITHIN) - 1;
 
 /// Frames of voice that are believed without a pitch, for those who whisper. Nothing is lost
 /// meanwhile, the utterance is only announced later.
@@ -151,8 +153,8 @@ enum State {
         voiced: usize,
         /// Voiced frames in a row, newest last.
         run: usize,
-        /// Frames with a pitch in all.
-        pitched: usize,
+        /// Which of the last voiced frames had a pitch, a bit for each, the newest lowest.
+        pitched: u16,
         /// Whether `run` once was long enough.
         confirmed: bool,
         /// Frames without voice in a row.
@@ -297,11 +299,11 @@ impl Endpointer {
         };
         if heard != Heard::Silence {
             *voiced += 1;
-            *pitched += usize::from(heard == Heard::Pitch);
+            *pitched = (*pitched << 1 | u16::from(heard == Heard::Pitch)) & PITCHED_MASK;
             *run += 1;
             *silent = 0;
             *confirmed |= *run >= self.onset;
-            let sung = *pitched >= PITCHED && *pitched * PITCHED_SHARE >= *voiced;
+            let sung = pitched.count_ones() >= PITCHED;
             let credible = sung || *voiced >= WHISPERED;
             if *confirmed && credible && *voiced >= self.min_speech {
                 self.begin(actions);

@@ -171,12 +171,14 @@ impl Decoder {
 
         self.listen(&samples, positions, run)?;
         let mut best = self.attempt(request, &prompt, run)?;
-        if request.effort == Effort::Careful && best.verdict == Verdict::Suspect {
+        // What is dropped gets another chance as well as what is doubted.
+        let is_doubted = |best: &Attempt| best.verdict != Verdict::Good && !best.is_empty();
+        if request.effort == Effort::Careful && is_doubted(&best) {
             if !prompt.is_empty() {
                 // The prompt may be what leads it astray; the encoder's work is still good.
                 best = best.better_of(self.attempt(request, &[], run)?);
             }
-            if best.verdict == Verdict::Suspect && positions != sound::WHOLE_WINDOW {
+            if is_doubted(&best) && positions != sound::WHOLE_WINDOW {
                 self.listen(&samples, sound::WHOLE_WINDOW, run)?;
                 best = best.better_of(self.attempt(request, &[], run)?);
             }
@@ -318,6 +320,11 @@ impl Attempt {
             unfinished,
             verdict,
         }
+    }
+
+    /// Whether nothing was written; long voice without a word is another matter.
+    fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.verdict == Verdict::Nothing
     }
 
     /// The one to believe: a good one, else one that is no loop, else the likelier one.

@@ -98,7 +98,9 @@ fn noise_without_a_pitch_is_no_utterance() {
     check(&"nnnnvn......".repeat(10), "");
     // Consonants before the vowel are its own.
     check("....nnnnvvv", "B1 s10 E10");
-    check("....nnnnnnnvvv....", "");
+    check("....nnnnnnnvvv....", "B1 s13 P13 s1 s1 E15");
+    // A pitch here and there is none.
+    check("....vnnnnvnnnnvnnnnvnnnn....", "");
     check("....nnnnnnnvvvv", "B1 s14 E14");
     // Who whispers is heard all the same, a second later.
     let told = tell(&run(&settings(), &"n".repeat(40), 0));
