@@ -106,7 +106,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--model", default="tiny.en")
     arguments.add_argument("--language", default="en")
-    arguments.add_argument("--strategy", default="prompt")
+    arguments.add_argument("--strategy", default="context")
     arguments.add_argument("--beam", type=int, default=5)
     arguments.add_argument("--every", type=int, default=1, help="take every Nth file")
     arguments.add_argument("--only", help="one group: english, long, noisy, digits, non-speech, de, es")

@@ -108,7 +108,7 @@ pub struct Limits {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            strategy: Strategy::Prompt,
+            strategy: Strategy::Context,
             backend: wstream_api::BACKEND_LOCAL.to_owned(),
             model: String::new(),
             language: wstream_wire::language::AUTO.to_owned(),

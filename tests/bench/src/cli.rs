@@ -38,7 +38,7 @@ pub struct Cli {
 
     #[arg(long, value_name = "NAME", default_value = "tiny.en")]
     pub model: String,
-    #[arg(long, value_name = "NAME", default_value = "prompt")]
+    #[arg(long, value_name = "NAME", default_value = "context")]
     pub strategy: String,
     /// More lines for the daemon's configuration
     #[arg(long, value_name = "FILE")]

@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use wstream_wire::{CONTEXT_SAMPLES, SAMPLE_RATE};
+use wstream_wire::SAMPLE_RATE;
 
 use crate::decode::{Decoded, Word, sound};
 use crate::text;
@@ -27,6 +27,10 @@ const LEAST_CUT_S: f64 = 6.0;
 
 /// How much lead is kept in front of a cut, unless a word begins a little before: 1.5 s.
 const LEAD_S: f64 = 1.5;
+
+/// How much of an utterance leads the next: what is said behind a short pause is often the rest of
+/// the sentence. With 1 s of the encoder's 9 s that cost the same in any case.
+pub(super) const LEAD_BEHIND_S: f64 = 5.0;
 
 /// A pause behind the end of a sentence is worth this much more than one inside it.
 const SENTENCE_S: f64 = 0.5;
@@ -146,21 +150,28 @@ impl Window {
         0.0
     }
 
-    /// What is put in front of the next utterance: about the last second of the first `own` samples
-    /// here, and the words of `words` that are said in it.
+    /// What is put in front of the next utterance: about the last [`LEAD_BEHIND_S`] seconds up to the
+    /// own sample `own`, and the words that are said in them; `words` are those of this utterance.
     pub(super) fn tail(&self, own: usize, words: &[Word]) -> (Vec<f32>, Vec<Word>) {
         let end = self.lead + own;
-        let from = end.saturating_sub(CONTEXT_SAMPLES).max(self.lead);
-        let first = words
+        // A lead whose words are not known is no good for another.
+        let all: Vec<Word> = self.known[..self.lead_words]
             .iter()
-            .position(|word| word.start * RATE >= from as f64);
+            .chain(words)
+            .cloned()
+            .collect();
+        let least = if self.lead_words > 0 { 0 } else { self.lead };
+        let from = end
+            .saturating_sub((LEAD_BEHIND_S * RATE) as usize)
+            .max(least);
+        let first = all.iter().position(|word| word.start * RATE >= from as f64);
         let begin = match first {
             Some(0) | None => from,
-            Some(first) => self.quietest(words[first - 1].end..words[first].start),
+            Some(first) => self.quietest(all[first - 1].end..all[first].start),
         };
-        let begin = begin.clamp(self.lead, end);
+        let begin = begin.clamp(least, end);
         let begin_s = begin as f64 / RATE;
-        let inside = first.map_or(&[][..], |first| &words[first..]);
+        let inside = first.map_or(&[][..], |first| &all[first..]);
         let words = inside.iter().map(|word| word.earlier(begin_s)).collect();
         (self.samples[begin..end].to_vec(), words)
     }
