@@ -168,8 +168,8 @@ mod tests {
         );
 
         let mut edited = config.clone();
-        edited.strategy = Strategy::Context;
-        assert_eq!(again.apply(&edited).strategy, Strategy::Context);
+        edited.strategy = Strategy::Prompt;
+        assert_eq!(again.apply(&edited).strategy, Strategy::Prompt);
         assert_eq!(again.apply(&edited).language, "de");
 
         choices.choose(Key::Language, "auto", &config);

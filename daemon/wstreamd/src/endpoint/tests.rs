@@ -101,7 +101,7 @@ fn noise_without_a_pitch_is_no_utterance() {
     check("....nnnnnnnvvv....", "B1 s13 P13 s1 s1 E15");
     // A pitch here and there is none.
     check("....vnnnnvnnnnvnnnnvnnnn....", "");
-    check("....nnnnnnnvvvv", "B1 s14 E14");
+    check("....nnnnnnnvvvv", "B1 s13 s1 E14");
     // Who whispers is heard all the same, a second later.
     let told = tell(&run(&settings(), &"n".repeat(40), 0));
     assert!(told.starts_with("B0 s33 s1"), "{told}");

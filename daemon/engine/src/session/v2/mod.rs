@@ -159,7 +159,8 @@ impl V2 {
         let mut languages = Vec::new();
         if language == Language::Auto {
             for code in &begin.languages {
-                if let Language::Known(number) = self.knowledge.language(Some(code)).map_err(bad)? {
+                // Whoever allows more than the model knows is served as far as it does.
+                if let Ok(Language::Known(number)) = self.knowledge.language(Some(code)) {
                     languages.push(number);
                 }
             }
