@@ -4,4 +4,5 @@ mod contract;
 mod errors;
 mod faults;
 mod microphone;
+mod streaming;
 mod v1;

@@ -250,6 +250,31 @@ fn after_a_reconnect_the_client_gives_what_was_before() {
 }
 
 #[test]
+fn long_sound_of_which_the_text_is_given_is_not_decoded_again() {
+    let mut stage = stage();
+    send(
+        &mut stage,
+        json!({
+            "type": "begin", "utterance": 9, "strategy": "hybrid", "previous": "long ago",
+            "context_samples": 8000, "committed": {"text": "so many words", "sample": 400_000},
+        }),
+    );
+    sound(&mut stage, 25_000, 300);
+    assert!(stage.take_jobs().is_empty());
+    sound(&mut stage, 1500, 5000);
+    end(&mut stage, 9);
+    let last = stage.take_job();
+    assert_eq!(last.request.samples.len(), 16_000);
+    assert_eq!(last.request.prompt.as_ref().unwrap().text, "so many words");
+    assert!(last.request.known.is_empty());
+    stage.finish(&last, said(" more", 0.2, 0.8));
+    let sent = stage.take_sent();
+    assert_eq!(sent[0]["text"], "so many words more");
+    assert_eq!(sent[0]["sample"], 416_000);
+    assert_eq!(sent[0]["segments"][0]["start"], 25.2);
+}
+
+#[test]
 fn without_committed_text_the_given_context_counts() {
     let mut stage = stage();
     send(
@@ -418,7 +443,7 @@ fn words_that_two_decodes_agree_on_are_never_taken_back() {
 }
 
 #[test]
-fn a_long_utterance_is_cut_at_a_committed_word() {
+fn a_long_utterance_is_cut_behind_what_is_committed() {
     for cuts in [true, false] {
         let mut stage = stage();
         send(
@@ -430,7 +455,8 @@ fn a_long_utterance_is_cut_at_a_committed_word() {
         sound(&mut stage, 1000, 5000);
         let mut finals = Vec::new();
         let mut cut_words = 0;
-        while seconds < 25.0 {
+        let mut committed = String::new();
+        while seconds < 29.0 {
             stage.pass(500);
             sound(&mut stage, 500, 5000);
             seconds += 0.5;
@@ -446,8 +472,12 @@ fn a_long_utterance_is_cut_at_a_committed_word() {
                 stage.finish(&job, said(&text, 0.0, end));
             }
             for message in stage.take_sent() {
+                if message["type"] == "partial" {
+                    committed = message["committed"].as_str().unwrap().to_owned();
+                }
                 if message["type"] == "final" {
                     assert_eq!(message["more"], true);
+                    assert_eq!(message["text"], committed.as_str());
                     let text = message["text"].as_str().unwrap().to_owned();
                     cut_words += text.split_whitespace().count();
                     let cut_s = message["sample"].as_f64().unwrap() / 16_000.0;
@@ -462,17 +492,17 @@ fn a_long_utterance_is_cut_at_a_committed_word() {
             let first = known.first().map_or(0, |word| {
                 all.iter().position(|w| word.text.trim() == w).unwrap()
             });
-            let text = format!(" {}", all[first..50].join(" "));
-            stage.finish(&job, said(&text, 0.0, (50 - first) as f64 * 0.5));
+            let text = format!(" {}", all[first..58].join(" "));
+            stage.finish(&job, said(&text, 0.0, (58 - first) as f64 * 0.5));
         }
         let last = stage.take_sent().pop().unwrap();
         assert!(last.get("more").is_none());
-        assert_eq!(last["sample"], 400_000);
+        assert_eq!(last["sample"], 464_000);
         assert_eq!(finals.len(), usize::from(cuts));
         finals.push(last["text"].as_str().unwrap().to_owned());
         assert_eq!(
             finals.join(" "),
-            all[..50].join(" "),
+            all[..58].join(" "),
             "no word lost or doubled"
         );
     }

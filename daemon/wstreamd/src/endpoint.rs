@@ -40,8 +40,9 @@ const WHISPERED: usize = 33;
 
 /// Where in an utterance (1 is the longest allowed) patience with silence shrinks, and to how many
 /// frames of it. At the default bound of 28 s: from 15 s on 150 ms suffice (a pause at a comma),
-/// from 20 s on 60 ms (a gap between words).
-const PATIENCE: [(f64, usize); 2] = [(0.72, 2), (0.54, 5)];
+/// from 23 s on 60 ms (a gap between words). A server that cuts where its text is settled does so
+/// before, and knows words from gaps.
+const PATIENCE: [(f64, usize); 2] = [(0.82, 2), (0.54, 5)];
 
 /// From here on (25 s of 28) the first quiet frame ends the utterance, voiced or not.
 const URGENT: f64 = 0.9;

@@ -147,7 +147,7 @@ fn less_than_a_frame_at_the_end_is_kept() {
 #[test]
 fn patience_shrinks_with_length() {
     // 166 frames are the longest; from 0.54 of it on five frames suffice (as the hangover here),
-    // from 0.72 on two.
+    // from 0.82 on two.
     let settings = EndpointSettings {
         hangover_ms: 300,
         ..settings()
@@ -160,8 +160,8 @@ fn patience_shrinks_with_length() {
     assert_eq!(pause(50, 10).matches('B').count(), 2);
     assert_eq!(pause(95, 4).matches('B').count(), 1);
     assert_eq!(pause(95, 5).matches('B').count(), 2);
-    assert_eq!(pause(125, 1).matches('B').count(), 1);
-    assert_eq!(pause(125, 2).matches('B').count(), 2);
+    assert_eq!(pause(138, 1).matches('B').count(), 1);
+    assert_eq!(pause(138, 2).matches('B').count(), 2);
     assert_eq!(pause(155, 1).matches('B').count(), 2);
 }
 
@@ -206,13 +206,13 @@ fn what_is_answered_makes_no_utterance_long() {
 
 #[test]
 fn one_word_after_an_early_end_is_not_lost() {
-    let sound = "v".repeat(125) + "..v" + &".".repeat(20);
+    let sound = "v".repeat(140) + "..v" + &".".repeat(20);
     let settings = EndpointSettings {
         hangover_ms: 300,
         ..settings()
     };
     let told = tell(&run(&settings, &sound, 0));
-    assert!(told.ends_with("E127 B127 s1 P1 s1 s1 E3"), "{told}");
+    assert!(told.ends_with("E142 B142 s1 P1 s1 s1 E3"), "{told}");
 }
 
 #[test]

@@ -281,14 +281,10 @@ impl V2 {
     /// Starts the decode that the first utterance needs most, if it needs one.
     fn decode_next(&mut self, heard: usize, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
-        let memory = self.memory();
+        self.lead();
         let Some(front) = self.utterances.front_mut() else {
             return actions;
         };
-        if front.waiting() > 0 {
-            // What the client gives again has come by now.
-            front.lead(&memory);
-        }
         let piece = front.piece().map(|own| (Kind::Piece, own));
         let wanted = if front.ended {
             Some(piece.unwrap_or((Kind::Final, heard)))
@@ -347,7 +343,7 @@ impl V2 {
 
     /// Sound has come: is it time for a partial?
     fn partial(&mut self, now: Instant) -> Option<Action> {
-        let memory = self.memory();
+        self.lead();
         let front = self.utterances.front_mut()?;
         if front.ended || front.failure.is_some() || front.pause.is_some() {
             return None;
@@ -358,15 +354,13 @@ impl V2 {
             let job = self.desk.refreshes(self.pace.interval(), now)?;
             return Some(Action::Refresh { job, request });
         }
+        let (last, new) = (front.last_partial, front.new_samples());
         if self.desk.running.is_some()
-            || !self
-                .pace
-                .is_due(front.last_partial, front.new_samples(), now)
+            || !self.pace.is_due(last, new, front.is_shown(), now)
             || !front.has_voice()
         {
             return None;
         }
-        front.lead(&memory);
         front.last_partial = Some(now);
         let request = front.request(own, effort(Kind::Partial));
         Some(self.desk.start(Kind::Partial, own, request, now))
@@ -419,15 +413,22 @@ impl V2 {
         Some(send(&ServerMessage::Final(message)))
     }
 
-    /// What counts as said before the first utterance.
-    fn memory(&self) -> Memory {
-        let is_fresh = |front: &Spoken| {
-            self.remembered
-                .is_some_and(|at| front.begun.saturating_duration_since(at) <= PROMPT_LIFE)
+    /// Gives the first utterance what was said before it, once its own sound comes: by then the
+    /// client has given again what it had to.
+    fn lead(&mut self) {
+        let Some(front) = self.utterances.front_mut() else {
+            return;
         };
-        match self.utterances.front() {
-            Some(front) if is_fresh(front) => self.memory.clone(),
-            _ => Memory::default(),
+        if front.is_led() || front.waiting() == 0 {
+            return;
+        }
+        let is_fresh = self
+            .remembered
+            .is_some_and(|at| front.begun.saturating_duration_since(at) <= PROMPT_LIFE);
+        if is_fresh {
+            front.lead(&self.memory);
+        } else {
+            front.lead(&Memory::default());
         }
     }
 }

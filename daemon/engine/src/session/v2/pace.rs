@@ -52,9 +52,17 @@ impl Pace {
     }
 
     /// Whether another one is due, `new_samples` after what the last one heard; it began at `last`.
-    pub(super) fn is_due(&self, last: Option<Instant>, new_samples: usize, now: Instant) -> bool {
-        let wait = self.interval.max(self.cost.div_f64(DUTY));
-        new_samples >= LEAST_NEW_SAMPLES
+    /// Twice as often while nothing `is_shown`: a first guess that was no good is soon made again.
+    pub(super) fn is_due(
+        &self,
+        last: Option<Instant>,
+        new_samples: usize,
+        is_shown: bool,
+        now: Instant,
+    ) -> bool {
+        let part = if is_shown { 1 } else { 2 };
+        let wait = (self.interval / part).max(self.cost.div_f64(DUTY));
+        new_samples >= LEAST_NEW_SAMPLES / part as usize
             && last.is_none_or(|last| now.saturating_duration_since(last) >= wait)
     }
 }
@@ -68,18 +76,20 @@ mod tests {
         let mut pace = Pace::new(Duration::ZERO);
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        assert!(pace.is_due(None, 16_000, at(0)));
-        assert!(!pace.is_due(None, 3_199, at(0)));
-        assert!(!pace.is_due(Some(start), 16_000, at(279)));
-        assert!(pace.is_due(Some(start), 3_200, at(280)));
+        assert!(pace.is_due(None, 16_000, true, at(0)));
+        assert!(!pace.is_due(None, 3_199, true, at(0)));
+        assert!(!pace.is_due(Some(start), 16_000, true, at(279)));
+        assert!(pace.is_due(Some(start), 3_200, true, at(280)));
+        assert!(!pace.is_due(Some(start), 1_600, false, at(139)));
+        assert!(pace.is_due(Some(start), 1_600, false, at(140)));
         pace.took(Duration::from_millis(400));
-        assert!(!pace.is_due(Some(start), 16_000, at(999)));
-        assert!(pace.is_due(Some(start), 16_000, at(1000)));
+        assert!(!pace.is_due(Some(start), 16_000, true, at(999)));
+        assert!(pace.is_due(Some(start), 16_000, true, at(1000)));
         for _ in 0..40 {
             pace.took(Duration::from_millis(50));
         }
-        assert!(pace.is_due(Some(start), 16_000, at(280)));
+        assert!(pace.is_due(Some(start), 16_000, true, at(280)));
         let slow = Pace::new(Duration::from_millis(500));
-        assert!(!slow.is_due(Some(start), 16_000, at(499)));
+        assert!(!slow.is_due(Some(start), 16_000, true, at(499)));
     }
 }

@@ -8,9 +8,9 @@ use std::time::Instant;
 use wstream_wire::v2::{self, Begin};
 use wstream_wire::{CONTEXT_SAMPLES, SAMPLE_RATE, Strategy};
 
-use super::agreement::agreed;
+use super::agreement::{agreed, visible};
 use super::said::Said;
-use super::window::Window;
+use super::window::{CUT_FROM, Window};
 use crate::decode::{Decoded, Effort, Language, Prompt, Request, Word, sound, text_of};
 
 /// Most tokens of the previous text in front of a decode; longer ones make the model repeat.
@@ -34,11 +34,6 @@ const FIRST_SAMPLES: usize = SAMPLE_RATE as usize * 7 / 5;
 /// How sure the first words must be before they are shown, as the mean of their probabilities.
 /// Later ones replace what is shown already, so that nothing is gained by waiting.
 const SURE: f64 = 0.5;
-
-/// The last word is shown when it ends so long before the end of the sound; until then it is half a
-/// word as often as not. 300 ms; on the test corpus this takes three quarters of what was taken back
-/// again, and delays a word by one partial.
-const SETTLED_S: f64 = 0.3;
 
 /// Sound that a language can be told from; what is said later in the same utterance is in the same
 /// language.
@@ -80,6 +75,8 @@ pub(super) struct Spoken {
     /// The end of the utterance before, as given by the client.
     given_context: Vec<f32>,
     window: Window,
+    /// Samples still to come of which the text is given, and which are too long to be decoded again.
+    known_to_come: usize,
     /// Whether what goes in front of the window is there.
     is_led: bool,
     /// The text in front of the window's known words.
@@ -94,6 +91,8 @@ pub(super) struct Spoken {
     heard: usize,
     /// When the last partial began to be decoded.
     pub(super) last_partial: Option<Instant>,
+    /// Whether the last decode has found a place to cut, behind what is committed.
+    is_to_cut: bool,
     /// The tentative words that the client shows now.
     shown: Vec<Word>,
     /// The language that was heard in enough sound; empty: none yet.
@@ -110,6 +109,14 @@ impl Spoken {
         now: Instant,
     ) -> Spoken {
         let committed = begin.committed.unwrap_or_default();
+        // Long sound of which the text is known is not decoded again.
+        let known_samples = u32::try_from(committed.sample).unwrap_or(0) as usize;
+        let is_long = known_samples > CUT_FROM;
+        let window = if is_long {
+            Window::behind(known_samples)
+        } else {
+            Window::with_words(given)
+        };
         Spoken {
             number: begin.utterance,
             begun: now,
@@ -125,7 +132,8 @@ impl Spoken {
             cuts: begin.cuts,
             context_to_come: begin.context_samples as usize,
             given_context: Vec::new(),
-            window: Window::with_words(given),
+            window,
+            known_to_come: if is_long { known_samples } else { 0 },
             is_led: false,
             before: String::new(),
             said: Said::given(committed.text),
@@ -133,6 +141,7 @@ impl Spoken {
             newest: Vec::new(),
             heard: 0,
             last_partial: None,
+            is_to_cut: false,
             shown: Vec::new(),
             detected: "",
         }
@@ -147,7 +156,9 @@ impl Spoken {
         self.given_context.extend(samples.drain(..count));
         let excess = self.given_context.len().saturating_sub(CONTEXT_SAMPLES);
         self.given_context.drain(..excess);
-        self.window.push(&samples);
+        let count = samples.len().min(self.known_to_come);
+        self.known_to_come -= count;
+        self.window.push(&samples[count..]);
     }
 
     /// There will be no text; the error is sent when the utterance's turn comes.
@@ -156,11 +167,14 @@ impl Spoken {
         self.failure.get_or_insert((code, message));
     }
 
-    /// Its turn has come, and `memory` is what was said before.
+    /// Whether it has been told what was said before it.
+    pub(super) fn is_led(&self) -> bool {
+        self.is_led
+    }
+
+    /// Its turn has come, and `memory` is what was said before. Once.
     pub(super) fn lead(&mut self, memory: &Memory) {
-        if std::mem::replace(&mut self.is_led, true) {
-            return;
-        }
+        self.is_led = true;
         // What a client gives again replaces all that was remembered: text and sound belong
         // together, and an empty text without sound asks for a fresh start.
         let given = self.previous.take().map(|text| Memory {
@@ -170,6 +184,10 @@ impl Spoken {
         });
         let memory = given.as_ref().unwrap_or(memory);
         self.before.clone_from(&memory.text);
+        if self.window.cut_samples() > 0 {
+            self.before.clone_from(&self.said.text);
+            return;
+        }
         // Words that are committed begin the window; nothing may come in front of them.
         if self.strategy.uses_context() && self.window.known().is_empty() {
             self.window.lead_in(&memory.sound, &memory.words);
@@ -238,6 +256,11 @@ impl Spoken {
         self.heard > 0 || own.len() >= FIRST_SAMPLES || sound::voiced_seconds(own) >= FIRST_VOICED_S
     }
 
+    /// Whether the client shows words of it.
+    pub(super) fn is_shown(&self) -> bool {
+        !self.shown.is_empty() || !self.window.committed().is_empty()
+    }
+
     /// Asks for the first `own` samples.
     pub(super) fn request(&self, own: usize, effort: Effort) -> Request {
         let prompt = Prompt {
@@ -287,43 +310,51 @@ impl Spoken {
         let seconds = self.window.first(own).len() as f64 / f64::from(SAMPLE_RATE);
         // A first guess that the model itself doubts is not shown, but it may be agreed with.
         let mean = words.iter().map(Word::probability).sum::<f64>() / words.len().max(1) as f64;
-        let is_sure = committed > 0 || !self.shown.is_empty() || mean >= SURE;
+        let is_sure = self.is_shown() || mean >= SURE;
+        // After a pause there is nothing to wait for.
+        let visible = match self.pause {
+            Some(_) => words.len(),
+            None if self.is_shown() => visible(&self.newest, &words, seconds),
+            None => visible(&[], &words, seconds),
+        };
+        let mut count = committed;
         if heard >= self.heard + LEAST_NEW_SAMPLES {
-            let count = agreed(&self.newest, &words, committed, seconds);
-            if count > committed {
-                let later = self.window.commit(&words[..count]);
-                if later > 0.0 {
-                    words = words.iter().map(|word| word.earlier(later)).collect();
-                }
+            count = agreed(&self.newest, &words, committed, seconds);
+        }
+        self.is_to_cut = false;
+        if self.pause.is_none()
+            && let Some(place) = self.window.cut(&words, count)
+        {
+            count = place;
+            self.is_to_cut = true;
+        }
+        if count > committed {
+            let later = self.window.commit(&words[..count]);
+            if later > 0.0 {
+                words = words.iter().map(|word| word.earlier(later)).collect();
             }
         }
         self.heard = self.heard.max(heard);
         let grown = self.window.committed().len() - committed;
         self.newest = words;
         if is_sure || grown > 0 {
-            self.show(heard, seconds, ms, grown)
+            self.show(heard, visible, ms, grown)
         } else {
             None
         }
     }
 
-    /// The partial that shows the newest words, if it is another than the last. `grown` words are
-    /// committed that were not.
+    /// The partial that shows the first `visible` of the newest words, if it is another than the
+    /// last. `grown` words are committed that were not.
     fn show(
         &mut self,
         heard: usize,
-        seconds: f64,
+        visible: usize,
         ms: f64,
         grown: usize,
     ) -> Option<v2::ServerMessage> {
         let committed = self.window.committed().len();
-        let mut tentative = self.newest.get(committed..).unwrap_or_default();
-        if self.pause.is_none()
-            && let Some((last, others)) = tentative.split_last()
-            && last.end > seconds - SETTLED_S
-        {
-            tentative = others;
-        }
+        let mut tentative = self.newest.get(committed..visible).unwrap_or_default();
         let plain = |words: &[Word]| -> Vec<String> { words.iter().map(Word::plain).collect() };
         // Words at the end come and go as the sound is cut in the middle of them: what is shown
         // stays until something else is heard in its place.
@@ -359,15 +390,18 @@ impl Spoken {
         })
     }
 
-    /// Cuts a long window at a committed word, where there is one. Returns the final of what was
-    /// cut off, if the client takes such.
+    /// Cuts a long window behind what is committed, where the last decode has found a place. Returns
+    /// the final of what was cut off, if the client takes such.
     pub(super) fn cut(&mut self) -> Option<v2::Final> {
-        let (words, sample) = self.window.cut()?;
+        if !std::mem::take(&mut self.is_to_cut) {
+            return None;
+        }
+        let said = self.window.committed().to_vec();
+        let next = self.newest.get(said.len())?.start;
         let at_s = self.window.begins_at();
-        let said = self.window.committed()[..words].to_vec();
-        let later = self.window.cut_off(words, sample);
+        let later = self.window.cut_off(next);
         self.said.append(&said, at_s);
-        let rest = self.newest.get(words..).unwrap_or_default();
+        let rest = self.newest.split_off(said.len());
         self.newest = rest.iter().map(|word| word.earlier(later)).collect();
         self.part()
     }

@@ -18,22 +18,23 @@ use crate::text;
 
 const RATE: f64 = SAMPLE_RATE as f64;
 
-/// With so much uncut sound of its own a window is cut at a committed word: decoding costs more the
-/// longer it is, and the end of Whisper's 30 s is where it invents. 20 s.
-pub(super) const CUT_FROM: usize = 20 * SAMPLE_RATE as usize;
+/// With so much sound a window is cut, lead included: decoding costs more the longer it is, and the
+/// end of Whisper's 30 s is where it invents. 18 s.
+pub(super) const CUT_FROM: usize = 18 * SAMPLE_RATE as usize;
 
-/// A cut leaves at least this much in front of it: 6 s.
+/// From [`CUT_FROM`] to here a place is looked for, with less and less to be said for it; then any
+/// will do: 23 s, before the daemon ends an utterance wherever a gap may be.
+const CUT_BY: usize = 23 * SAMPLE_RATE as usize;
+
+/// The pause that is worth a cut at [`CUT_FROM`]: the end of a sentence, or this many seconds.
+const PAUSE_S: f64 = 0.5;
+
+/// A cut leaves at least this much own sound in front of it: 6 s.
 const LEAST_CUT_S: f64 = 6.0;
 
-/// How much lead is kept in front of a cut, unless a word begins a little before: 1.5 s.
-const LEAD_S: f64 = 1.5;
-
-/// How much of an utterance leads the next: what is said behind a short pause is often the rest of
-/// the sentence. With 1 s of the encoder's 9 s that cost the same in any case.
-pub(super) const LEAD_BEHIND_S: f64 = 5.0;
-
-/// A pause behind the end of a sentence is worth this much more than one inside it.
-const SENTENCE_S: f64 = 0.5;
+/// How much of what was said leads what follows: what is said behind a short pause is often the rest
+/// of the sentence. With 1 s of the encoder's 9 s that cost the same in any case.
+pub(super) const LEAD_S: f64 = 5.0;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +57,14 @@ impl Window {
         Window {
             lead_words: words.len(),
             known: words,
+            ..Window::default()
+        }
+    }
+
+    /// The window of an utterance whose first `samples` need not be decoded and will not be pushed.
+    pub(super) fn behind(samples: usize) -> Window {
+        Window {
+            cut_off: samples,
             ..Window::default()
         }
     }
@@ -150,7 +159,7 @@ impl Window {
         0.0
     }
 
-    /// What is put in front of the next utterance: about the last [`LEAD_BEHIND_S`] seconds up to the
+    /// What is put in front of the next utterance: about the last [`LEAD_S`] seconds up to the
     /// own sample `own`, and the words that are said in them; `words` are those of this utterance.
     pub(super) fn tail(&self, own: usize, words: &[Word]) -> (Vec<f32>, Vec<Word>) {
         let end = self.lead + own;
@@ -161,9 +170,7 @@ impl Window {
             .cloned()
             .collect();
         let least = if self.lead_words > 0 { 0 } else { self.lead };
-        let from = end
-            .saturating_sub((LEAD_BEHIND_S * RATE) as usize)
-            .max(least);
+        let from = end.saturating_sub((LEAD_S * RATE) as usize).max(least);
         let first = all.iter().position(|word| word.start * RATE >= from as f64);
         let begin = match first {
             Some(0) | None => from,
@@ -182,35 +189,37 @@ impl Window {
         self.cut_off + sample.clamp(self.lead, self.samples.len()) - self.lead
     }
 
-    /// Where to cut, once the window is long: the number of committed words in front of the cut,
-    /// and its sample in the window.
-    pub(super) fn cut(&self) -> Option<(usize, usize)> {
-        if self.own() < CUT_FROM {
-            return None;
-        }
-        let committed = self.committed();
+    /// Where to cut, once the window is long: how many of `words` are in front of the cut. `words`
+    /// are those of the newest decode behind the lead's, and the first `agreed` of them can be
+    /// committed. What is committed already is never parted, so that a final ends where the words
+    /// end that were promised.
+    pub(super) fn cut(&self, words: &[Word], agreed: usize) -> Option<usize> {
+        let late = self.samples.len().checked_sub(CUT_FROM)? as f64 / (CUT_BY - CUT_FROM) as f64;
         let least = self.lead as f64 / RATE + LEAST_CUT_S;
         let gap = |index: usize| {
-            let (last, next) = (&committed[index - 1], &committed[index]);
+            let (last, next) = (&words[index - 1], &words[index]);
             let is_sentence = last.text.trim_end().ends_with(['.', '?', '!', '…', '。']);
-            next.start - last.end + if is_sentence { SENTENCE_S } else { 0.0 }
+            next.start - last.end + if is_sentence { PAUSE_S } else { 0.0 }
         };
-        let words = (1..committed.len())
-            .filter(|&index| committed[index].start >= least)
+        (self.committed().len().max(1)..=agreed)
+            .filter(|&index| words.get(index).is_some_and(|next| next.start >= least))
+            .filter(|&index| late >= 1.0 || gap(index) >= PAUSE_S * (1.0 - late))
             // Of equals the last: what is cut off is decoded no more.
-            .max_by(|&a, &b| gap(a).total_cmp(&gap(b)).then(a.cmp(&b)))?;
-        let between = committed[words - 1].end..committed[words].start;
-        Some((words, self.quietest(between)))
+            .max_by(|&a, &b| gap(a).total_cmp(&gap(b)).then(a.cmp(&b)))
     }
 
-    /// Cuts the first `words` committed words off at `sample`. The last of them stay as the lead.
-    /// Returns by how many seconds the window begins later than before.
-    pub(super) fn cut_off(&mut self, words: usize, sample: usize) -> f64 {
-        let committed = self.committed();
-        let said = committed[..words].to_vec();
+    /// Cuts off what is committed, in front of a word that begins at `next` of the window. The last
+    /// words of it stay as the lead. Returns by how many seconds the window begins later than
+    /// before.
+    pub(super) fn cut_off(&mut self, next: f64) -> f64 {
+        let said = self.committed().to_vec();
+        let Some(last) = said.last() else {
+            return 0.0;
+        };
+        let sample = self.quietest(last.end..next).max(self.lead);
         let lead_from = sample as f64 / RATE - LEAD_S;
         let first = said.iter().position(|word| word.start >= lead_from);
-        let first = first.unwrap_or(words - 1);
+        let first = first.unwrap_or(said.len() - 1);
         let begin = if first == 0 {
             self.sample_in_window(said[0].start)
         } else {
@@ -218,9 +227,9 @@ impl Window {
         };
         let begin = begin.min(sample);
         let begin_s = begin as f64 / RATE;
-        let known = committed[first..].iter().map(|word| word.earlier(begin_s));
-        self.known = known.collect();
-        self.lead_words = words - first;
+        let lead = said[first..].iter().map(|word| word.earlier(begin_s));
+        self.known = lead.collect();
+        self.lead_words = self.known.len();
         self.samples.drain(..begin);
         self.cut_off += sample - self.lead;
         self.lead = sample - begin;
@@ -288,47 +297,58 @@ mod tests {
     }
 
     #[test]
-    fn a_long_window_is_cut_between_committed_words() {
-        let (samples, words) = speech(25);
+    fn a_long_window_is_cut_behind_what_is_committed() {
+        let (samples, words) = speech(27);
         let mut window = Window::default();
-        window.push(&samples[..19 * SECOND]);
-        window.commit(&words[..18]);
-        assert_eq!(window.cut(), None);
-        window.push(&samples[19 * SECOND..]);
-        window.commit(&words[..22]);
-        let (count, sample) = window.cut().expect("25 s are long");
-        assert_eq!(count, 21);
+        window.push(&samples[..17 * SECOND]);
+        window.commit(&words[..16]);
+        assert_eq!(window.cut(&words[..17], 16), None, "17 s are short");
+        window.push(&samples[17 * SECOND..22 * SECOND]);
+        // Half a second between words is a pause.
+        assert_eq!(window.cut(&words[..22], 21), Some(21));
+        window.commit(&words[..21]);
+        let later = window.cut_off(words[21].start);
+        let sample = window.cut_samples();
         assert!((20.75..21.25).contains(&(sample as f64 / RATE)), "{sample}");
-
-        let later = window.cut_off(count, sample);
-        assert_eq!(window.cut_samples(), sample);
         assert_eq!(window.begins_at(), later);
-        assert_eq!(window.utterance_samples(), 25 * SECOND);
-        assert_eq!(window.own(), 25 * SECOND - sample);
-        // One second and a half: the words 19 and 20 lead, word 21 is committed.
-        assert_eq!(window.lead_words(), 1);
-        assert_eq!(window.committed().len(), 1);
-        assert_eq!(window.committed()[0].text, " w21");
+        assert_eq!(window.utterance_samples(), 22 * SECOND);
+        assert_eq!(window.own(), 22 * SECOND - sample);
+        // Five seconds of it lead what follows.
+        assert_eq!(window.lead_words(), 5);
+        assert_eq!(window.known()[0].text, " w16");
+        assert!(window.committed().is_empty());
+        assert!(window.known()[4].end <= window.lead() as f64 / RATE);
         let lead_s = window.lead() as f64 / RATE;
-        assert!(window.committed()[0].start >= lead_s);
         assert_eq!(window.sample_at(lead_s), sample);
     }
 
     #[test]
-    fn a_sentence_ends_at_a_better_place() {
-        let (samples, mut words) = speech(21);
-        words[9].text.push('.');
-        let mut window = Window::default();
-        window.push(&samples);
-        window.commit(&words[..20]);
-        assert_eq!(window.cut().map(|(count, _)| count), Some(10));
+    fn the_longer_the_window_the_less_is_a_pause() {
+        let close = |count: usize| -> Vec<Word> {
+            let at = |n: usize| n as f64 * 0.5;
+            let words = (0..count).map(|n| word("w", at(n), at(n) + 0.45));
+            words.collect()
+        };
+        for (seconds, expected) in [(18, None), (22, None), (23, Some(42))] {
+            let mut window = Window::default();
+            window.push(&vec![0.1; seconds * SECOND]);
+            let mut words = close(2 * seconds);
+            window.commit(&words[..32]);
+            let agreed = 42.min(words.len() - 1);
+            assert_eq!(window.cut(&words, agreed), expected, "{seconds}");
+            // A sentence ends at a better place; what is committed is not parted.
+            words[30].text.push('.');
+            assert_eq!(window.cut(&words, agreed), expected, "{seconds}");
+            words[33].text.push('.');
+            assert_eq!(window.cut(&words, agreed), Some(34), "{seconds}");
+        }
     }
 
     #[test]
     fn nothing_committed_is_no_place_to_cut() {
         let mut window = Window::default();
         window.push(&vec![0.1; 29 * SECOND]);
-        assert_eq!(window.cut(), None);
+        assert_eq!(window.cut(&[], 0), None);
         window.cut_all(15 * SECOND);
         assert_eq!(window.own(), 14 * SECOND);
         assert_eq!(window.utterance_samples(), 29 * SECOND);
