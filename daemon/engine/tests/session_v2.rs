@@ -425,21 +425,62 @@ fn words_that_two_decodes_agree_on_are_never_taken_back() {
     stage.finish(&first, said(" the quick brow", 0.0, 1.5));
     assert_eq!(partials(&stage.take_sent()), [("", "the quick brow")]);
     let sent = speak(&mut stage, &mut seconds, " the quick brown fox");
-    assert_eq!(partials(&sent), [("the quick", " brown fox")]);
+    // What was shown stays until two decodes say something else in its place.
+    assert_eq!(partials(&sent), [("the quick", " brow")]);
     assert_eq!(sent[0]["committed_sample"], 16_000);
-    // What is missing at the end is not taken back, what is replaced is.
     let sent = speak(&mut stage, &mut seconds, " the quick brown");
-    assert_eq!(partials(&sent), [], "nothing new");
+    assert_eq!(partials(&sent), [("the quick", " brown")]);
+    let sent = speak(&mut stage, &mut seconds, " the quick");
+    assert_eq!(partials(&sent), [], "what is missing is not taken back");
     let sent = speak(&mut stage, &mut seconds, " the quick brown box jumps");
-    assert_eq!(partials(&sent), [("the quick brown", " box jumps")]);
+    assert_eq!(partials(&sent), [], "nothing that was heard twice is new");
+    let sent = speak(&mut stage, &mut seconds, " the quick brown box jumps");
+    assert_eq!(partials(&sent), [("the quick brown box", " jumps")]);
     stage.pass(500);
     sound(&mut stage, 500, 5000);
     let partial = stage.take_job();
     let known = wstream_engine::decode::text_of(&partial.request.known);
-    assert_eq!(known, " the quick brown");
+    assert_eq!(known, " the quick brown box");
     end(&mut stage, 1);
     stage.finish(&partial, said(" the quick brown box jumps.", 0.0, 2.5));
     assert_eq!(stage.take_sent()[0]["text"], "the quick brown box jumps.");
+}
+
+#[test]
+fn a_pause_settles_what_was_said_before_it() {
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    sound(&mut stage, 2000, 5000);
+    let first = stage.take_job();
+    stage.finish(&first, said(" the quick brown", 0.5, 2.0));
+    stage.take_sent();
+    sound(&mut stage, 400, 5000);
+    stage.take_jobs();
+    send(
+        &mut stage,
+        json!({"type": "pause", "utterance": 1, "sample": 38_400}),
+    );
+    sound(&mut stage, 60, 0);
+    let ahead = stage.take_job();
+    stage.finish(&ahead, said(" the quick brown fox", 0.5, 2.5));
+    assert_eq!(
+        partials(&stage.take_sent()),
+        [("the quick", " brown fox")],
+        "the third word has just ended"
+    );
+    sound(&mut stage, 120, 0);
+    assert!(stage.take_sent().is_empty(), "this may be no pause");
+    sound(&mut stage, 30, 0);
+    assert_eq!(
+        partials(&stage.take_sent()),
+        [("the quick brown", " fox")],
+        "two decodes agree on it"
+    );
+    sound(&mut stage, 90, 0);
+    assert!(stage.take_sent().is_empty(), "once is enough");
+    end(&mut stage, 1);
+    assert!(stage.take_jobs().is_empty(), "the final is there");
+    assert_eq!(stage.take_sent()[0]["text"], "the quick brown fox");
 }
 
 #[test]

@@ -13,7 +13,11 @@ pub struct Cli {
     /// The beginning of the list only: under three minutes
     #[arg(long, group = "what")]
     pub quick: bool,
-    /// Everything as fast as it is taken: English and non-speech, for the error rates
+    /// All of English at the pace of speech, for the error rate; with --sessions 4 in ten minutes
+    #[arg(long, group = "what")]
+    pub english: bool,
+    /// Everything as fast as it is taken: English and non-speech; nearly without partials, so that
+    /// the error rate is that of finals alone
     #[arg(long)]
     pub fast: bool,
     /// Ten minutes joined from the corpus, pauses cut out, as one stream; with --first: fewer files

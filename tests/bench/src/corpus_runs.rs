@@ -163,6 +163,8 @@ fn chosen(cli: &Cli, corpus: &Corpus) -> Result<Vec<Entry>> {
         corpus.listed(&list)?
     } else if cli.non_speech {
         of(|entry| entry.language == "none")
+    } else if cli.english {
+        of(Entry::in_total)
     } else if cli.quick {
         let mut left = QUICK_S;
         let mut entries = corpus.standard()?;

@@ -91,6 +91,20 @@ pub struct Decoded {
     pub suspect: bool,
 }
 
+impl Decoded {
+    /// The same, `seconds` later.
+    fn later(mut self, seconds: f64) -> Decoded {
+        for stretch in &mut self.stretches {
+            stretch.start += seconds;
+            stretch.end += seconds;
+        }
+        for word in &mut self.words {
+            *word = word.earlier(-seconds);
+        }
+        self
+    }
+}
+
 /// A piece of text with its place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stretch {
@@ -129,6 +143,10 @@ impl From<WhisperError> for DecodeError {
 /// Shortest sound that is handed to whisper.cpp: it reads beyond the end of much shorter ones.
 /// What is missing is filled up with silence.
 const LEAST_SAMPLES: usize = SAMPLE_RATE as usize;
+
+/// Voice without which a request is not decoded again without what is in front of it, seconds.
+const ALONE_S: f64 = 0.3;
+const ALONE_QUICK_S: f64 = 1.0;
 
 /// A decoder with its own buffers, kept as long as the thread: making them is costly.
 #[derive(Debug)]
@@ -183,12 +201,58 @@ impl Decoder {
                 best = best.better_of(self.attempt(request, &[], run)?);
             }
         }
+        if best.verdict == Verdict::Nothing
+            && let Some(decoded) = self.decode_alone(request, run)?
+        {
+            return Ok(decoded);
+        }
         let unfinished = best.unfinished;
         let mut decoded = best.into_decoded(&self.model, request);
         if let Some(end) = unfinished.filter(|_| request.effort == Effort::Careful) {
             self.decode_rest(&mut decoded, request, end, run)?;
         }
         Ok(decoded)
+    }
+
+    /// Decodes a request without the sound in front of its own, where that is what leads the model
+    /// astray: behind a whole sentence it may well write an end. `None` if there is no such sound,
+    /// hardly any voice, or nothing comes of it either.
+    fn decode_alone(
+        &mut self,
+        request: &Request,
+        run: Run<'_>,
+    ) -> Result<Option<Decoded>, DecodeError> {
+        let lead = request.context_samples.min(request.samples.len());
+        let own_sound = &request.samples[lead..];
+        let least = match request.effort {
+            Effort::Quick => ALONE_QUICK_S,
+            Effort::Careful => ALONE_S,
+        };
+        if lead == 0 || sound::voiced_seconds(own_sound) < least {
+            return Ok(None);
+        }
+        let lead_s = lead as f64 / f64::from(SAMPLE_RATE);
+        let (lead_words, known) = request.known.split_at(request.context_words);
+        let alone = Request {
+            samples: own_sound.to_vec(),
+            context_samples: 0,
+            context_words: 0,
+            prompt: None,
+            known: known.iter().map(|word| word.earlier(lead_s)).collect(),
+            ..request.clone()
+        };
+        let mut samples = alone.samples.clone();
+        samples.resize(samples.len().max(LEAST_SAMPLES), 0.0);
+        self.listen(&samples, sound::audio_context(samples.len()), run)?;
+        let attempt = self.attempt(&alone, &[], run)?;
+        if attempt.verdict == Verdict::Nothing {
+            return Ok(None);
+        }
+        let decoded = attempt.into_decoded(&self.model, &alone).later(lead_s);
+        Ok(Some(Decoded {
+            words: [lead_words, &decoded.words].concat(),
+            ..decoded
+        }))
     }
 
     /// Decodes what follows the second `end`, where the text stopped although the voice did not.
@@ -212,19 +276,9 @@ impl Decoder {
         if attempt.verdict != Verdict::Good {
             return Ok(());
         }
-        let words = attempt.words.iter().map(|word| Word {
-            start: word.start + end,
-            end: word.end + end,
-            ..word.clone()
-        });
-        decoded.words.extend(words);
-        decoded
-            .stretches
-            .extend(attempt.stretches.into_iter().map(|stretch| Stretch {
-                start: stretch.start + end,
-                end: stretch.end + end,
-                ..stretch
-            }));
+        let rest = attempt.into_decoded(&self.model, &rest).later(end);
+        decoded.words.extend(rest.words);
+        decoded.stretches.extend(rest.stretches);
         Ok(())
     }
 

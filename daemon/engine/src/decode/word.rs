@@ -33,7 +33,8 @@ impl Word {
         (sum / self.tokens.len().max(1) as f64).exp()
     }
 
-    /// The same word, `seconds` earlier. Its timestamps would be wrong there.
+    /// The same word, `seconds` earlier; later, if that is negative. Its timestamps would be wrong
+    /// there.
     pub fn earlier(&self, seconds: f64) -> Word {
         Word {
             opening: Vec::new(),

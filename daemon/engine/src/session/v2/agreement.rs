@@ -12,16 +12,32 @@ use crate::decode::{Word, quality};
 /// that it has in the two decodes (their geometric mean). What follows may still change what it is
 /// heard as, and the model knows: on half of the English test corpus words promised 0.7 s behind
 /// their end differed from what the whole utterance was heard as in 2.2 % of all words, with this
-/// table in 0.4 %, and no fewer are promised. Words of which it is never sure wait 8 s, so that they
+/// table in 0.3 %, and no fewer are promised. Words of which it is never sure wait 8 s, so that they
 /// do not hold up long speech.
-const BEHIND: [(f64, f64); 4] = [(0.65, 0.5), (0.5, 1.6), (0.3, 4.0), (0.0, 8.0)];
+const PROMISED: [(f64, f64); 4] = [(0.7, 0.5), (0.5, 2.0), (0.4, 4.0), (0.0, 8.0)];
+
+/// The same for showing a word of which two decodes say the same.
+const SHOWN: [(f64, f64); 4] = [(0.65, 0.0), (0.5, 0.8), (0.3, 1.5), (0.0, 2.5)];
+
+/// In front of a pause nothing will change any more what a word of that probability is heard as.
+const SURE_AT_PAUSE: f64 = 0.5;
 
 /// A word of which the model is as sure as this is shown after one decode; others need two.
-const SURE: f64 = 0.6;
+const SURE: f64 = 0.85;
 
 /// The last word is shown when it ends so long before the end of the sound; until then it is half a
 /// word as often as not. 300 ms.
 const SETTLED_S: f64 = 0.3;
+
+/// How much sound must follow a word of that probability, by `table`.
+fn behind(table: &[(f64, f64)], probability: f64) -> f64 {
+    let row = table.iter().find(|(least, _)| probability >= *least);
+    row.map_or(f64::INFINITY, |(_, seconds)| *seconds)
+}
+
+fn probability(old: &Word, new: &Word) -> f64 {
+    (old.probability() * new.probability()).sqrt()
+}
 
 /// How many words at the beginning are the same.
 fn alike(before: &[Word], newest: &[Word]) -> usize {
@@ -32,18 +48,25 @@ fn alike(before: &[Word], newest: &[Word]) -> usize {
 }
 
 /// How many of the words of `newest` are to be shown, behind a decode that wrote `before`; the
-/// first words of an utterance at once. `newest` has heard `seconds` of sound.
-pub(super) fn visible(before: &[Word], newest: &[Word], seconds: f64) -> usize {
+/// first words of an utterance at once. `newest` has heard `seconds` of sound, and the first
+/// `committed` words are promised.
+pub(super) fn visible(before: &[Word], newest: &[Word], committed: usize, seconds: f64) -> usize {
+    let alike = alike(before, newest);
+    let is_visible = |index: usize| {
+        let word = &newest[index];
+        let is_due = || {
+            let probability = probability(&before[index], word);
+            seconds - word.end >= behind(&SHOWN, probability)
+        };
+        index < committed || word.probability() >= SURE || index < alike && is_due()
+    };
     let mut count = if before.is_empty() {
         newest.len()
     } else {
-        alike(before, newest)
+        (0..newest.len())
+            .take_while(|&index| is_visible(index))
+            .count()
     };
-    let unsure = |word: &&Word| word.probability() < SURE;
-    count += newest[count..]
-        .iter()
-        .take_while(|word| !unsure(word))
-        .count();
     let is_half = |last: &Word| last.end > seconds - SETTLED_S;
     if count == newest.len() && newest.last().is_some_and(is_half) {
         count -= 1;
@@ -51,24 +74,31 @@ pub(super) fn visible(before: &[Word], newest: &[Word], seconds: f64) -> usize {
     count
 }
 
-/// How much sound must follow a word of that probability.
-fn behind(probability: f64) -> f64 {
-    let row = BEHIND.iter().find(|(least, _)| probability >= *least);
-    row.map_or(f64::INFINITY, |(_, seconds)| *seconds)
-}
-
 /// How many of the words of `newest` agree with those of `before`, the first `committed` of which
 /// are promised already. `newest` has heard `seconds` of sound.
 pub(super) fn agreed(before: &[Word], newest: &[Word], committed: usize, seconds: f64) -> usize {
+    promised(before, newest, committed, |old, new| {
+        seconds - new.end >= behind(&PROMISED, probability(old, new))
+    })
+}
+
+/// The same in front of a pause.
+pub(super) fn agreed_at_pause(before: &[Word], newest: &[Word], committed: usize) -> usize {
+    promised(before, newest, committed, |old, new| {
+        probability(old, new) >= SURE_AT_PAUSE
+    })
+}
+
+fn promised(
+    before: &[Word],
+    newest: &[Word],
+    committed: usize,
+    is_settled: impl Fn(&Word, &Word) -> bool,
+) -> usize {
     let agreeing = alike(before, newest).min(newest.len().saturating_sub(1));
     let pairs = before.iter().zip(newest).take(agreeing).skip(committed);
-    let most = committed.min(agreeing)
-        + pairs
-            .take_while(|(old, new)| {
-                let probability = (old.probability() * new.probability()).sqrt();
-                seconds - new.end >= behind(probability)
-            })
-            .count();
+    let most =
+        committed.min(agreeing) + pairs.take_while(|(old, new)| is_settled(old, new)).count();
     let plain: Vec<String> = newest[..most].iter().map(Word::plain).collect();
     // Two decodes agree on a loop as well. What comes before it may be right, but not the round
     // that made it one.
@@ -135,17 +165,19 @@ mod tests {
             ("one", "one two three", 5.0, 1),
             ("one two", "one two three", 5.0, 2),
             ("one two three", "one two three", 5.0, 3),
-            ("one two three", "one two three", 1.5, 2),
+            ("one two three", "one two three", 1.5, 1),
+            ("one two three", "one two three", 1.9, 2),
+            ("one two three", "one two three", 2.4, 3),
             ("one two three", "two three", 5.0, 0),
             ("one", "", 5.0, 0),
         ] {
-            let (before, newest) = (guessed(before, 0.5), guessed(newest, 0.5));
-            let count = visible(&before, &newest, seconds);
+            let (before, newest) = (guessed(before, 0.55), guessed(newest, 0.55));
+            let count = visible(&before, &newest, 0, seconds);
             assert_eq!(count, expected, "{before:?} {newest:?} {seconds}");
         }
         // Words without tokens are sure.
         assert_eq!(
-            visible(&guessed("one", 0.5), &words("one two three"), 5.0),
+            visible(&guessed("one", 0.5), &words("one two three"), 0, 5.0),
             3
         );
     }
@@ -154,10 +186,10 @@ mod tests {
     fn doubtful_words_wait() {
         let old = guessed("one two three", 0.9);
         for (probability, seconds, expected) in [
-            (0.5, 1.45, 2),
+            (0.6, 1.45, 2),
             (0.4, 1.45, 0),
-            (0.4, 2.1, 1),
-            (0.4, 2.55, 2),
+            (0.4, 2.45, 1),
+            (0.4, 2.95, 2),
             (0.2, 4.3, 0),
             (0.2, 4.95, 2),
             (0.01, 8.3, 0),
@@ -168,6 +200,9 @@ mod tests {
             assert_eq!(count, expected, "{probability} {seconds}");
             assert_eq!(agreed(&old, &newest, 1, seconds), expected.max(1));
         }
+        // A pause settles what comes before it, unless the model guesses.
+        let count = |probability| agreed_at_pause(&old, &guessed("one two three", probability), 0);
+        assert_eq!((count(0.4), count(0.2)), (2, 0));
     }
 
     #[test]

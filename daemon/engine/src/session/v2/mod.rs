@@ -193,6 +193,9 @@ impl V2 {
         open.push(samples);
         let mut actions = self.advance(now);
         actions.extend(self.partial(now));
+        let front = self.utterances.front_mut().filter(|front| !front.ended);
+        let settled = front.and_then(Spoken::settle_pause);
+        actions.extend(settled.as_ref().map(send));
         actions
     }
 
@@ -500,19 +503,15 @@ impl Session for V2 {
         match running.kind {
             Kind::Partial => {
                 self.pace.took(now.saturating_duration_since(running.since));
-                if !front.ended {
-                    actions.extend(front.hear(&decoded, own, ms).as_ref().map(send));
-                }
-                self.partial = Some((own, decoded));
+                actions.extend(front.hear(&decoded, own, ms).as_ref().map(send));
+                self.partial = (!front.has_moved()).then_some((own, decoded));
             }
             // What was decoded ahead shows what was said as well as any partial, and what comes of
             // the pause is not known yet.
             Kind::Speculative => {
                 front.took(ms);
-                if !front.ended {
-                    actions.extend(front.hear(&decoded, own, ms).as_ref().map(send));
-                }
-                front.ahead = Some((running.samples, decoded));
+                actions.extend(front.hear(&decoded, own, ms).as_ref().map(send));
+                front.ahead = (!front.has_moved()).then_some((running.samples, decoded));
             }
             Kind::Final => {
                 front.took(ms);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use wstream_wire::v2::{self, Begin};
 use wstream_wire::{CONTEXT_SAMPLES, SAMPLE_RATE, Strategy};
 
-use super::agreement::{agreed, visible};
+use super::agreement::{agreed, agreed_at_pause, visible};
 use super::said::Said;
 use super::window::{CUT_FROM, Window};
 use crate::decode::{Decoded, Effort, Language, Prompt, Request, Word, sound, text_of};
@@ -23,6 +23,10 @@ const TAIL_SAMPLES: usize = SAMPLE_RATE as usize * 6 / 100;
 
 /// Two decodes whose sound differs by less than this agree because they are the same: 200 ms.
 const LEAST_NEW_SAMPLES: usize = SAMPLE_RATE as usize / 5;
+
+/// Silence after which what was said before it counts as settled, though it may yet be no end:
+/// 200 ms.
+const PAUSE_SAMPLES: usize = SAMPLE_RATE as usize / 5;
 
 /// Voice before the first partial: half a second, a word or two.
 const FIRST_VOICED_S: f64 = 0.42;
@@ -87,10 +91,14 @@ pub(super) struct Spoken {
     given_sample: u64,
     /// The words of the last decode behind the lead, the committed ones first.
     newest: Vec<Word>,
+    /// How many of them are settled if a pause follows.
+    settled: usize,
     /// Samples of the utterance that it heard.
     heard: usize,
     /// When the last partial began to be decoded.
     pub(super) last_partial: Option<Instant>,
+    /// Whether the window begins later since the last decode, which then is no final.
+    has_moved: bool,
     /// Whether the last decode has found a place to cut, behind what is committed.
     is_to_cut: bool,
     /// The tentative words that the client shows now.
@@ -139,8 +147,10 @@ impl Spoken {
             said: Said::given(committed.text),
             given_sample: committed.sample,
             newest: Vec::new(),
+            settled: 0,
             heard: 0,
             last_partial: None,
+            has_moved: false,
             is_to_cut: false,
             shown: Vec::new(),
             detected: "",
@@ -192,6 +202,11 @@ impl Spoken {
         if self.strategy.uses_context() && self.window.known().is_empty() {
             self.window.lead_in(&memory.sound, &memory.words);
         }
+    }
+
+    /// Whether its window begins later since the last decode, which then is no final.
+    pub(super) fn has_moved(&self) -> bool {
+        self.has_moved
     }
 
     /// Samples of it that wait for a final.
@@ -294,13 +309,18 @@ impl Spoken {
             .to_owned()
     }
 
-    /// Takes a decode of the first `own` samples. Returns the partial that shows what is new in it.
+    /// Takes a decode of the first `own` samples. Returns the partial that shows what is new in it,
+    /// unless the utterance has ended.
     pub(super) fn hear(
         &mut self,
         decoded: &Decoded,
         own: usize,
         ms: f64,
     ) -> Option<v2::ServerMessage> {
+        self.has_moved = false;
+        if self.ended {
+            return None;
+        }
         let mut words = self.window.own_words(decoded, &self.before);
         let heard = self.window.cut_samples() + own;
         if own >= LANGUAGE_SAMPLES && !words.is_empty() {
@@ -314,9 +334,10 @@ impl Spoken {
         // After a pause there is nothing to wait for.
         let visible = match self.pause {
             Some(_) => words.len(),
-            None if self.is_shown() => visible(&self.newest, &words, seconds),
-            None => visible(&[], &words, seconds),
+            None if self.is_shown() => visible(&self.newest, &words, committed, seconds),
+            None => visible(&[], &words, committed, seconds),
         };
+        self.settled = agreed_at_pause(&self.newest, &words, committed);
         let mut count = committed;
         if heard >= self.heard + LEAST_NEW_SAMPLES {
             count = agreed(&self.newest, &words, committed, seconds);
@@ -331,6 +352,7 @@ impl Spoken {
         if count > committed {
             let later = self.window.commit(&words[..count]);
             if later > 0.0 {
+                self.has_moved = true;
                 words = words.iter().map(|word| word.earlier(later)).collect();
             }
         }
@@ -342,6 +364,23 @@ impl Spoken {
         } else {
             None
         }
+    }
+
+    /// Commits what was said before the pause, once that has lasted. Returns the partial that says
+    /// so.
+    pub(super) fn settle_pause(&mut self) -> Option<v2::ServerMessage> {
+        let committed = self.window.committed().len();
+        let silence = self.samples().checked_sub(self.pause?)?;
+        if silence < PAUSE_SAMPLES || self.settled <= committed || !self.is_ready() {
+            return None;
+        }
+        if self.window.committing_moves() {
+            // What was decoded ahead counts from another beginning.
+            return None;
+        }
+        self.window.commit(&self.newest[..self.settled]);
+        let grown = self.settled - committed;
+        self.show(self.heard, self.newest.len(), 0.0, grown)
     }
 
     /// The partial that shows the first `visible` of the newest words, if it is another than the
@@ -424,6 +463,7 @@ impl Spoken {
     /// final.
     fn part(&mut self) -> Option<v2::Final> {
         self.shown.clear();
+        self.settled = 0;
         self.ahead = None;
         if !self.said.suspect {
             self.before.clone_from(&self.said.text);

@@ -143,12 +143,19 @@ impl Window {
         words
     }
 
+    /// Whether the window will begin later once something is committed: a lead whose words are not
+    /// known is dropped then.
+    pub(super) fn committing_moves(&self) -> bool {
+        self.lead_words == 0 && self.lead > 0
+    }
+
     /// From now on `words`, which follow the lead's, are committed. Returns by how many seconds
     /// the window begins later than before.
     pub(super) fn commit(&mut self, words: &[Word]) -> f64 {
+        let moves = self.committing_moves() && !words.is_empty();
         self.known.truncate(self.lead_words);
         self.known.extend_from_slice(words);
-        if self.lead_words == 0 && self.lead > 0 && !words.is_empty() {
+        if moves {
             // Only the words behind the lead are known, so the decoder must not hear it.
             self.samples.drain(..self.lead);
             let lead_s = self.lead as f64 / RATE;
