@@ -25,6 +25,10 @@ const SURE_AT_PAUSE: f64 = 0.5;
 /// A word of which the model is as sure as this is shown after one decode; others need two.
 const SURE: f64 = 0.85;
 
+/// The first words of an utterance are shown as far as the model is at least as sure as this: what
+/// comes first is waited for most.
+const SURE_AT_FIRST: f64 = 0.3;
+
 /// The last word is shown when it ends so long before the end of the sound; until then it is half a
 /// word as often as not. 300 ms.
 const SETTLED_S: f64 = 0.3;
@@ -47,10 +51,16 @@ fn alike(before: &[Word], newest: &[Word]) -> usize {
         .count()
 }
 
-/// How many of the words of `newest` are to be shown, behind a decode that wrote `before`; the
-/// first words of an utterance at once. `newest` has heard `seconds` of sound, and the first
+/// How many of the words of `newest` are to be shown, behind a decode that wrote `before`; where
+/// `is_shown` is false nothing is shown yet. `newest` has heard `seconds` of sound, and the first
 /// `committed` words are promised.
-pub(super) fn visible(before: &[Word], newest: &[Word], committed: usize, seconds: f64) -> usize {
+pub(super) fn visible(
+    before: &[Word],
+    newest: &[Word],
+    committed: usize,
+    is_shown: bool,
+    seconds: f64,
+) -> usize {
     let alike = alike(before, newest);
     let is_visible = |index: usize| {
         let word = &newest[index];
@@ -58,15 +68,11 @@ pub(super) fn visible(before: &[Word], newest: &[Word], committed: usize, second
             let probability = probability(&before[index], word);
             seconds - word.end >= behind(&SHOWN, probability)
         };
-        index < committed || word.probability() >= SURE || index < alike && is_due()
+        let sure = if is_shown { SURE } else { SURE_AT_FIRST };
+        index < committed || word.probability() >= sure || index < alike && is_due()
     };
-    let mut count = if before.is_empty() {
-        newest.len()
-    } else {
-        (0..newest.len())
-            .take_while(|&index| is_visible(index))
-            .count()
-    };
+    let all = 0..newest.len();
+    let mut count = all.take_while(|&index| is_visible(index)).count();
     let is_half = |last: &Word| last.end > seconds - SETTLED_S;
     if count == newest.len() && newest.last().is_some_and(is_half) {
         count -= 1;
@@ -172,12 +178,15 @@ mod tests {
             ("one", "", 5.0, 0),
         ] {
             let (before, newest) = (guessed(before, 0.55), guessed(newest, 0.55));
-            let count = visible(&before, &newest, 0, seconds);
+            let count = visible(&before, &newest, 0, !before.is_empty(), seconds);
             assert_eq!(count, expected, "{before:?} {newest:?} {seconds}");
         }
+        let doubtful = guessed("one two three", 0.2);
+        assert_eq!(visible(&[], &doubtful, 0, false, 5.0), 0);
+        assert_eq!(visible(&doubtful, &doubtful, 0, false, 5.0), 3);
         // Words without tokens are sure.
         assert_eq!(
-            visible(&guessed("one", 0.5), &words("one two three"), 0, 5.0),
+            visible(&guessed("one", 0.5), &words("one two three"), 0, true, 5.0),
             3
         );
     }

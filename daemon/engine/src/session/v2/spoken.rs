@@ -35,10 +35,6 @@ const FIRST_VOICED_S: f64 = 0.42;
 /// client keeps from before the voice. 1.4 s.
 const FIRST_SAMPLES: usize = SAMPLE_RATE as usize * 7 / 5;
 
-/// How sure the first words must be before they are shown, as the mean of their probabilities.
-/// Later ones replace what is shown already, so that nothing is gained by waiting.
-const SURE: f64 = 0.5;
-
 /// Sound that a language can be told from; what is said later in the same utterance is in the same
 /// language.
 const LANGUAGE_SAMPLES: usize = SAMPLE_RATE as usize * 3 / 2;
@@ -328,14 +324,10 @@ impl Spoken {
         }
         let committed = self.window.committed().len();
         let seconds = self.window.first(own).len() as f64 / f64::from(SAMPLE_RATE);
-        // A first guess that the model itself doubts is not shown, but it may be agreed with.
-        let mean = words.iter().map(Word::probability).sum::<f64>() / words.len().max(1) as f64;
-        let is_sure = self.is_shown() || mean >= SURE;
         // After a pause there is nothing to wait for.
         let visible = match self.pause {
             Some(_) => words.len(),
-            None if self.is_shown() => visible(&self.newest, &words, committed, seconds),
-            None => visible(&[], &words, committed, seconds),
+            None => visible(&self.newest, &words, committed, self.is_shown(), seconds),
         };
         self.settled = agreed_at_pause(&self.newest, &words, committed);
         let mut count = committed;
@@ -359,11 +351,7 @@ impl Spoken {
         self.heard = self.heard.max(heard);
         let grown = self.window.committed().len() - committed;
         self.newest = words;
-        if is_sure || grown > 0 {
-            self.show(heard, visible, ms, grown)
-        } else {
-            None
-        }
+        self.show(heard, visible, ms, grown)
     }
 
     /// Commits what was said before the pause, once that has lasted. Returns the partial that says
@@ -374,8 +362,9 @@ impl Spoken {
         if silence < PAUSE_SAMPLES || self.settled <= committed || !self.is_ready() {
             return None;
         }
-        if self.window.committing_moves() {
-            // What was decoded ahead counts from another beginning.
+        let is_doubted = |(_, decoded): &(usize, Decoded)| decoded.suspect;
+        if self.ahead.as_ref().is_some_and(is_doubted) || self.window.committing_moves() {
+            // In the second case what was decoded ahead counts from another beginning.
             return None;
         }
         self.window.commit(&self.newest[..self.settled]);
