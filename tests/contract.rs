@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use futures_util::StreamExt as _;
 use wstream_api::{Error, keys};
-use wstream_tests::{Desktop, Follower, Seen, models_with, said, sound};
+use wstream_tests::{Desktop, Follower, Seen, models_with, running, said, sound};
 use zbus::Fd;
 
 /// Members of our interface as `kind name` → signature, direction and annotations, read from
@@ -207,10 +207,7 @@ async fn cancel_ends_what_is_owed() -> Result<()> {
     let Some(models) = models_with("tiny.en") else {
         return Ok(());
     };
-    let desktop = Desktop::new(&models).await?;
-    desktop.configure("model = \"tiny.en\"\n")?;
-    let daemon = desktop.start().await?;
-    let mut follower = Follower::new(&daemon.connection).await?;
+    let (desktop, daemon, mut follower) = running(&models).await?;
     let file = sound::speak(
         desktop.path(),
         "long",

@@ -8,19 +8,11 @@ use anyhow::{Context as _, Result, ensure};
 use futures_util::StreamExt as _;
 use rustix::process::{Pid, Signal, kill_process};
 use wstream_api::keys;
-use wstream_tests::{Desktop, Follower, Running, Seen, models_with, said, sound};
+use wstream_tests::{Desktop, Follower, Running, Seen, models_with, running, said, sound};
 use zbus::Fd;
 
 const TEXT: &str = "The first sentence is short. After it comes a much longer second sentence, \
     with many words in it, which goes on and on until the very end.";
-
-async fn running(models: &std::path::Path) -> Result<(Desktop, Running, Follower)> {
-    let desktop = Desktop::new(models).await?;
-    desktop.configure("model = \"tiny.en\"\n")?;
-    let daemon = desktop.start().await?;
-    let follower = Follower::new(&daemon.connection).await?;
-    Ok((desktop, daemon, follower))
-}
 
 async fn feed(desktop: &Desktop, daemon: &Running, text: &str, realtime: bool) -> Result<u64> {
     let file = sound::speak(desktop.path(), "speech", text)?;

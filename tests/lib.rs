@@ -8,7 +8,18 @@ pub mod sound;
 pub use desktop::{Desktop, Running, program, program_dir};
 pub use follower::{Details, Follower, Seen, said, signals};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+/// A desktop with a daemon that decodes with `tiny.en`, and a client that sees its signals.
+pub async fn running(models_dir: &Path) -> Result<(Desktop, Running, Follower)> {
+    let desktop = Desktop::new(models_dir).await?;
+    desktop.configure("model = \"tiny.en\"\n")?;
+    let daemon = desktop.start().await?;
+    let follower = Follower::new(&daemon.connection).await?;
+    Ok((desktop, daemon, follower))
+}
 
 /// The repository's root.
 pub fn root() -> PathBuf {
@@ -33,7 +44,7 @@ pub fn models_with(name: &str) -> Option<PathBuf> {
 }
 
 /// The file of the model called `name`.
-pub fn model_file(models_dir: &std::path::Path, name: &str) -> PathBuf {
+pub fn model_file(models_dir: &Path, name: &str) -> PathBuf {
     wstream_wire::files::model_path(models_dir, name)
 }
 

@@ -6,16 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use wstream_api::keys;
-use wstream_tests::{Desktop, Follower, Running, Seen, corpus, models_with, said, sound};
+use wstream_tests::{Follower, Running, Seen, corpus, models_with, running, said, sound};
 use zbus::{Fd, Variant};
-
-async fn running(models: &Path) -> Result<(Desktop, Running, Follower)> {
-    let desktop = Desktop::new(models).await?;
-    desktop.configure("model = \"tiny.en\"\n")?;
-    let daemon = desktop.start().await?;
-    let follower = Follower::new(&daemon.connection).await?;
-    Ok((desktop, daemon, follower))
-}
 
 /// Everything that is seen of a file.
 async fn play(

@@ -1,6 +1,6 @@
 //! The decoder's loop: listen once, then write token by token.
 //!
-//! Enters: padded samples, then what to write and under which limits. Leaves: tokens with their
+//! Enters: samples, then what to write and under which limits. Leaves: tokens with their
 //! probabilities. Runs on the thread that owns the backend.
 
 use super::backend::check;
@@ -8,7 +8,7 @@ use super::model::Language;
 use super::rules::{self, FirstTimestamp, Token, log_sum_exp};
 use super::vocabulary::Vocabulary;
 use super::word::{self, Word, continues_word};
-use super::{DecodeError, Decoder, Run, Stretch, quality};
+use super::{DecodeError, Decoder, LEAST_SAMPLES, Run, Stretch, quality};
 
 /// Timestamp tokens per second.
 const TIMESTAMPS_PER_S: f64 = 50.0;
@@ -61,14 +61,20 @@ pub(super) struct Written {
 }
 
 impl Decoder {
-    /// Runs the encoder over `samples`, at least a second of them, with `positions` positions.
+    /// Runs the encoder over `samples` with `positions` positions. What is missing of
+    /// [`LEAST_SAMPLES`] is filled up with silence.
     pub(super) fn listen(
         &mut self,
         samples: &[f32],
         positions: i32,
         run: Run<'_>,
     ) -> Result<(), DecodeError> {
-        self.backend.encode(samples, positions, run)
+        if samples.len() >= LEAST_SAMPLES {
+            return self.backend.encode(samples, positions, run);
+        }
+        let mut padded = samples.to_vec();
+        padded.resize(LEAST_SAMPLES, 0.0);
+        self.backend.encode(&padded, positions, run)
     }
 
     /// Writes what was listened to last.

@@ -182,12 +182,11 @@ impl Decoder {
                 ..Decoded::default()
             });
         }
-        let mut samples = request.samples.clone();
-        samples.resize(samples.len().max(LEAST_SAMPLES), 0.0);
+        let samples = &request.samples;
         let positions = sound::audio_context(samples.len());
         let prompt = self.model.prompt_tokens(request.prompt.as_ref());
 
-        self.listen(&samples, positions, run)?;
+        self.listen(samples, positions, run)?;
         let mut best = self.attempt(request, &prompt, run)?;
         // What is dropped gets another chance as well as what is doubted.
         let is_doubted = |best: &Attempt| best.verdict != Verdict::Good && !best.is_empty();
@@ -197,7 +196,7 @@ impl Decoder {
                 best = best.better_of(self.attempt(request, &[], run)?);
             }
             if is_doubted(&best) && positions != sound::WHOLE_WINDOW {
-                self.listen(&samples, sound::WHOLE_WINDOW, run)?;
+                self.listen(samples, sound::WHOLE_WINDOW, run)?;
                 best = best.better_of(self.attempt(request, &[], run)?);
             }
         }
@@ -235,15 +234,13 @@ impl Decoder {
         let (lead_words, known) = request.known.split_at(request.context_words);
         let alone = Request {
             samples: own_sound.to_vec(),
-            context_samples: 0,
-            context_words: 0,
-            prompt: None,
             known: known.iter().map(|word| word.earlier(lead_s)).collect(),
-            ..request.clone()
+            language: request.language,
+            languages: request.languages.clone(),
+            effort: request.effort,
+            ..Request::default()
         };
-        let mut samples = alone.samples.clone();
-        samples.resize(samples.len().max(LEAST_SAMPLES), 0.0);
-        self.listen(&samples, sound::audio_context(samples.len()), run)?;
+        self.listen(own_sound, sound::audio_context(own_sound.len()), run)?;
         let attempt = self.attempt(&alone, &[], run)?;
         if attempt.verdict == Verdict::Nothing {
             return Ok(None);
@@ -264,11 +261,10 @@ impl Decoder {
         run: Run<'_>,
     ) -> Result<(), DecodeError> {
         let done = ((end * f64::from(SAMPLE_RATE)) as usize).min(request.samples.len());
-        let mut samples = request.samples[done..].to_vec();
-        samples.resize(samples.len().max(LEAST_SAMPLES), 0.0);
-        self.listen(&samples, sound::audio_context(samples.len()), run)?;
+        let sound_behind = &request.samples[done..];
+        self.listen(sound_behind, sound::audio_context(sound_behind.len()), run)?;
         let rest = Request {
-            samples: request.samples[done..].to_vec(),
+            samples: sound_behind.to_vec(),
             language: request.language,
             ..Request::default()
         };

@@ -2,9 +2,10 @@
 //! agree.
 //!
 //! Enters: the words of the last two decodes. Leaves: how many of them are committed from now on,
-//! and how many are shown. Pure. LocalAgreement-2 of Macháček et al., "Turning Whisper into Real-Time Transcription
-//! System" (2023), on normalised words, and stricter: never the last word, nothing at the edge of
-//! the sound, nothing that repeats itself.
+//! and how many are shown. Pure. LocalAgreement-2 of Macháček et al., "Turning Whisper into
+//! Real-Time Transcription System" (2023), on normalised words, and stricter: never the last word,
+//! nothing of which the model is not sure so near to the end of the sound, nothing that repeats
+//! itself.
 
 use crate::decode::{Word, quality};
 

@@ -34,7 +34,7 @@ const LEAST_CUT_S: f64 = 6.0;
 
 /// How much of what was said leads what follows: what is said behind a short pause is often the rest
 /// of the sentence. With 1 s of the encoder's 9 s that cost the same in any case.
-pub(super) const LEAD_S: f64 = 5.0;
+const LEAD_S: f64 = 5.0;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
