@@ -195,8 +195,9 @@ impl Decoder {
                 // The prompt may be what leads it astray; the encoder's work is still good.
                 best = best.better_of(self.attempt(request, &[], run)?);
             }
-            if is_doubted(&best) && positions != sound::WHOLE_WINDOW {
-                self.listen(samples, sound::WHOLE_WINDOW, run)?;
+            let more = sound::more_context(positions);
+            if is_doubted(&best) && more > positions {
+                self.listen(samples, more, run)?;
                 best = best.better_of(self.attempt(request, &[], run)?);
             }
         }

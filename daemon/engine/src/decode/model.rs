@@ -204,6 +204,12 @@ impl Model {
         })
     }
 
+    /// Whether the threads of one decode wait for each other by spinning, so that one of them
+    /// without a core costs all of them their time.
+    pub fn spins(&self) -> bool {
+        matches!(self.weights, Loaded::Whisper(_))
+    }
+
     /// Such as `tiny.en`.
     pub fn name(&self) -> &str {
         &self.name

@@ -50,7 +50,19 @@ const INVENTED_VOICED_S: f64 = 0.6;
 /// Less sound above the floor than this holds no word.
 const LEAST_VOICED_S: f64 = 0.1;
 
-/// Words per second of sound that nobody can say, over a start that every utterance has.
+/// A decode this unlikely, of sound that the model itself takes for none at this probability, is an
+/// invention whatever its length: "I'm going to put the meat in the pan." over running water. Of 425
+/// decodes of speech by `base` none is, and a third of those over noise are.
+const INVENTED_LOGPROB: f64 = -1.3;
+const INVENTED_NO_SPEECH: f64 = 0.3;
+
+/// A few words over so long a sound, fewer than this per second, are what the models write over
+/// music: an utterance ends where nobody speaks. Unless they are likely ones.
+const SPARSE_WORDS_PER_S: f64 = 0.25;
+const SPARSE_LOGPROB: f64 = -0.8;
+
+/// Words per second of sound that nobody can say, over a start that every utterance has; counted
+/// against the voice in it where the model doubts that there is any.
 const IMPOSSIBLE_WORDS_PER_S: f64 = 10.0;
 const IMPOSSIBLE_START: f64 = 3.0;
 
@@ -79,10 +91,21 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     if evidence.no_speech > NO_SPEECH && (unlikely || thin) {
         return Verdict::Nothing;
     }
-    if unlikely && evidence.voiced_s < LEAST_VOICED_S {
+    let is_silent_to_the_model = evidence.no_speech > INVENTED_NO_SPEECH;
+    if evidence.voiced_s < LEAST_VOICED_S && (unlikely || is_silent_to_the_model) {
         return Verdict::Nothing;
     }
     let words = evidence.words.len() as f64;
+    let unvoiced = words > IMPOSSIBLE_START + IMPOSSIBLE_WORDS_PER_S * evidence.voiced_s;
+    if is_silent_to_the_model && (unvoiced || evidence.mean_logprob < INVENTED_LOGPROB) {
+        return Verdict::Nothing;
+    }
+    if evidence.words.len() <= INVENTED_WORDS
+        && words < SPARSE_WORDS_PER_S * evidence.seconds
+        && evidence.mean_logprob < SPARSE_LOGPROB
+    {
+        return Verdict::Nothing;
+    }
     if words > IMPOSSIBLE_START + IMPOSSIBLE_WORDS_PER_S * evidence.seconds {
         return Verdict::Nothing;
     }
@@ -214,6 +237,34 @@ mod tests {
             ),
         ];
         for (evidence, expected) in cases {
+            assert_eq!(judge(&evidence), expected, "{evidence:?}");
+        }
+    }
+
+    /// What `base` wrote over water, music and a whale, and what it is told from.
+    #[test]
+    fn inventions_over_noise() {
+        for (count, mean_logprob, no_speech, voiced_s, seconds, expected) in [
+            (8, -1.61, 0.44, 3.9, 4.2, Verdict::Nothing),
+            (8, -1.61, 0.25, 3.9, 4.2, Verdict::Suspect),
+            (8, -1.22, 0.44, 3.9, 4.2, Verdict::Suspect),
+            (2, -0.97, 0.15, 17.9, 20.2, Verdict::Nothing),
+            (2, -0.40, 0.15, 3.9, 20.2, Verdict::Good),
+            (2, -0.97, 0.15, 0.9, 1.2, Verdict::Suspect),
+            (1, -0.48, 0.57, 0.0, 2.3, Verdict::Nothing),
+            (1, -0.48, 0.57, 0.2, 2.3, Verdict::Good),
+            (1, -0.48, 0.15, 0.0, 0.5, Verdict::Good),
+            (27, -0.38, 0.57, 0.6, 20.2, Verdict::Nothing),
+            (27, -0.38, 0.15, 0.6, 20.2, Verdict::Good),
+        ] {
+            let evidence = Evidence {
+                words: (0..count).map(|n: usize| n.to_string()).collect(),
+                mean_logprob,
+                no_speech,
+                ended: true,
+                voiced_s,
+                seconds,
+            };
             assert_eq!(judge(&evidence), expected, "{evidence:?}");
         }
     }

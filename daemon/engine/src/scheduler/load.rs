@@ -4,7 +4,9 @@
 //!
 //! ggml's threads wait for each other by spinning. Where one of them is not running because another
 //! program has its core, the rest burn their time: two threads on two cores of which one is busy
-//! take ten times as long as one thread. So it is better to take one core too few than one too many.
+//! take ten times as long as one thread. With it, it is better to take one core too few than one too
+//! many. Our own threads lose at most the piece of work that one of them is in, and a program that
+//! runs for a moment, such as the one that has just handed us the sound, is nothing to them.
 
 use std::time::{Duration, Instant};
 
@@ -29,12 +31,22 @@ struct Counters {
 /// Watches the machine.
 #[derive(Debug, Default)]
 pub(super) struct Load {
+    /// Whether what wants to run at this moment counts, though it may be for a moment only.
+    spins: bool,
     last: Option<(Instant, Counters)>,
     /// Cores that others kept busy in the interval before `last`.
     others: f64,
 }
 
 impl Load {
+    /// For decodes whose threads spin, or do not.
+    pub(super) fn new(spins: bool) -> Load {
+        Load {
+            spins,
+            ..Load::default()
+        }
+    }
+
     /// How many cores others leave free, while `own_threads` threads of ours compute. `None` where
     /// the kernel does not tell.
     pub(super) fn free_cores(&mut self, own_threads: usize) -> Option<usize> {
@@ -53,9 +65,13 @@ impl Load {
             Some(_) => {}
             None => self.last = Some((now, counters)),
         }
-        // What wants to run now counts as well: a program may have just begun.
-        let runnable = counters.runnable.saturating_sub(own_threads + 1) as f64;
-        let free = counters.cores as f64 - self.others.max(runnable);
+        let mut taken = self.others;
+        if self.spins {
+            // A program may have just begun.
+            let runnable = counters.runnable.saturating_sub(own_threads + 1);
+            taken = taken.max(runnable as f64);
+        }
+        let free = counters.cores as f64 - taken;
         // A quarter of a core is what a desktop uses at rest.
         Some((free + 0.25).max(0.0) as usize)
     }
@@ -140,14 +156,20 @@ mod tests {
             own,
             runnable,
         };
-        let mut load = Load::default();
+        let mut load = Load::new(true);
+        let mut steady = Load::new(false);
         assert_eq!(load.observe(counters(0, 0, 0, 1), 0, at(0)), Some(4));
+        assert_eq!(steady.observe(counters(0, 0, 0, 9), 0, at(0)), Some(4));
         // One second: two cores busy with ours.
         assert_eq!(
             load.observe(counters(200, 400, 200, 1), 0, at(1000)),
             Some(4)
         );
         // Another: two cores busy with others.
+        assert_eq!(
+            steady.observe(counters(400, 800, 0, 9), 0, at(2000)),
+            Some(2)
+        );
         assert_eq!(
             load.observe(counters(400, 800, 200, 1), 0, at(2000)),
             Some(2)

@@ -18,6 +18,7 @@ use std::time::Instant;
 use load::Load;
 use queue::Queue;
 pub use queue::{JobName, Kind};
+use wstream_wire::SAMPLE_RATE;
 
 use crate::decode::{DecodeError, Decoded, Decoder, Model, Request, Run};
 use crate::stats;
@@ -87,7 +88,7 @@ impl Scheduler {
                 threads: Vec::new(),
                 handles: Vec::new(),
                 idle: BinaryHeap::new(),
-                load: Load::default(),
+                load: Load::new(model.spins()),
                 model,
             })),
         }
@@ -244,6 +245,14 @@ fn run(model: &Arc<Model>, decoder: &mut Option<Decoder>, assignment: Assignment
     let processing_time_ms = started.elapsed().as_secs_f64() * 1000.0;
     let is_wanted = !abort.load(Ordering::Relaxed);
     stats::decoded(waiting.kind, processing_time_ms, is_wanted);
+    tracing::debug!(
+        kind = ?waiting.kind,
+        seconds = request.samples.len() as f64 / f64::from(SAMPLE_RATE),
+        threads,
+        ms = processing_time_ms,
+        is_wanted,
+        "a decode has ended"
+    );
     let context_samples = request.context_samples.min(request.samples.len());
     let outcome = Outcome {
         job: name.job,

@@ -28,8 +28,8 @@ const LEAST_NEW_SAMPLES: usize = SAMPLE_RATE as usize / 5;
 /// 200 ms.
 const PAUSE_SAMPLES: usize = SAMPLE_RATE as usize / 5;
 
-/// Voice before the first partial: half a second, a word or two.
-const FIRST_VOICED_S: f64 = 0.42;
+/// Voice before the first partial: a word or two.
+const FIRST_VOICED_S: f64 = 0.36;
 
 /// Where voice cannot be told from noise: sound before the first partial, which includes what the
 /// client keeps from before the voice. 1.4 s.
