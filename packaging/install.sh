@@ -272,6 +272,11 @@ copy_files() {
     if $service && have systemctl; then
         put_filled "$repository/packaging/$UNIT" "$unit_dir/$UNIT"
         put_filled "$repository/packaging/$BUS_NAME.service.in" "$bus_dir/$BUS_NAME.service"
+        # For whoever serves others; it is for them to enable.
+        if [ "$unit_dir" = "$prefix/lib/systemd/user" ]; then
+            put_filled "$repository/packaging/wstream-engine.service" "$prefix/lib/systemd/system/wstream-engine.service"
+            put 644 "$repository/packaging/wstream-engine.socket" "$prefix/lib/systemd/system/wstream-engine.socket"
+        fi
     else
         put_filled "$repository/packaging/$BUS_NAME.service.in" "$bus_dir/$BUS_NAME.service" -e /^SystemdService=/d
     fi

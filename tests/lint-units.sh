@@ -6,11 +6,16 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failed=0
 
-# Any program will do as the daemon; systemd only looks whether there is one.
-ln -s "$(type -P true)" "$scratch/wstreamd"
-sed "s|@BINDIR@|$scratch|" packaging/wstreamd.service >"$scratch/wstreamd.service"
+# Any program will do as ours; systemd only looks whether there is one.
+for name in wstreamd wstream-engine; do
+    ln -s "$(type -P true)" "$scratch/$name"
+    sed "s|@BINDIR@|$scratch|" packaging/$name.service >"$scratch/$name.service"
+done
+cp packaging/wstream-engine.socket "$scratch/"
 if command -v systemd-analyze >/dev/null; then
     XDG_RUNTIME_DIR=$scratch systemd-analyze --user --man=no verify "$scratch/wstreamd.service" || failed=1
+    # The system's manager knows its units by their folder.
+    SYSTEMD_UNIT_PATH=$scratch: systemd-analyze --man=no verify "$scratch/wstream-engine."{service,socket} || failed=1
 else
     echo "systemd-analyze is not installed: the unit is not verified"
 fi

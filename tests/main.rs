@@ -3,6 +3,7 @@
 mod contract;
 mod errors;
 mod faults;
+mod growth;
 mod microphone;
 mod streaming;
 mod v1;

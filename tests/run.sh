@@ -11,13 +11,13 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 readonly LINT=(format shell strings lock units clippy)
-readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e wer install)
+readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e wer fuzz install)
 readonly BUILD=(--release --locked --workspace --features wstreamd/pipewire)
 # Debian's names: compiling; linting; sound and bus for the end-to-end tests.
 readonly PACKAGES=(
     g++ make cmake pkg-config libasound2-dev libpipewire-0.3-dev libclang-dev
     shellcheck systemd man-db
-    dbus libglib2.0-bin pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
+    haproxy dbus libglib2.0-bin pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
     alsa-utils espeak-ng flac sox python3 python3-gi python3-pip python3-venv
 )
 
@@ -118,6 +118,23 @@ run_wer() {
         tail -n 20 "$scratch/wer"
         return 1
     fi
+}
+
+# What a network reaches, ten seconds each; tests/fuzz/README.md has the others, and how to go on.
+run_fuzz() {
+    local target
+    if ! cargo fuzz --version >/dev/null 2>&1; then
+        echo "cargo-fuzz is not installed (cargo install cargo-fuzz): skipped"
+        return 0
+    fi
+    for target in wire request session; do
+        # A stable compiler takes the sanitizer's options then.
+        if ! RUSTC_BOOTSTRAP=1 cargo fuzz run --no-default-features --fuzz-dir tests/fuzz "$target" -- -max_total_time=10 >"$scratch/fuzz" 2>&1; then
+            tail -n 40 "$scratch/fuzz"
+            return 1
+        fi
+        echo "$target: $(tail -n 1 "$scratch/fuzz")"
+    done
 }
 run_install() { run_build && tests/install.sh; }
 

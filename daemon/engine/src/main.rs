@@ -1,9 +1,10 @@
 //! The program `wstream-engine`: arguments in, the right part of the library called.
 
+mod serve;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -14,6 +15,8 @@ use wstream_engine::decode::BackendChoice;
 use wstream_engine::model::{self, ModelCommand};
 use wstream_engine::{offline, server, stats, system};
 
+use serve::{LogFormat, Serve};
+
 /// The transcription server of wstream, around Whisper.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
@@ -22,31 +25,6 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     serve: Serve,
-}
-
-#[derive(Debug, Args)]
-struct Serve {
-    /// Serve clients on this address; of this machine only
-    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["stdio", "system_info"])]
-    listen: Option<String>,
-    /// Serve the program that started this one, over the Unix stream socket on standard input
-    #[arg(long, conflicts_with = "system_info")]
-    stdio: bool,
-    /// Print versions and what the compiled library uses of the processor
-    #[arg(long)]
-    system_info: bool,
-    /// A model's file, or the name of an installed one [default: $WHISPER_MODEL]
-    #[arg(long, value_name = "FILE|NAME")]
-    model: Option<String>,
-    /// What runs the model [default: $WSTREAM_ENGINE_BACKEND, or native]
-    #[arg(long, value_enum)]
-    backend: Option<BackendChoice>,
-    /// Threads of each decode [default: what is free]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
-    /// Milliseconds between partials [default: $PARTIAL_INTERVAL_MS, or 500]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(50..=60_000))]
-    partial_interval_ms: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -97,11 +75,14 @@ fn main() -> ExitCode {
     if !wanted.contains("whisper_rs") {
         filter = filter.add_directive("whisper_rs=off".parse().expect("a valid directive"));
     }
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+        .with_writer(std::io::stderr);
+    match cli.serve.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).with_ansi(false).init(),
+    }
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
@@ -122,12 +103,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         system::print_info(&mut std::io::stdout()).context("cannot write")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let address = match &arguments.listen {
-        Some(address) => Some(server::parse_address(address)?),
-        None if arguments.stdio => None,
-        None => anyhow::bail!("nothing to do: use --listen ADDRESS:PORT, or see --help"),
+    let service = if arguments.stdio {
+        None
+    } else {
+        Some(arguments.service()?)
     };
-    let settings = settings(&arguments)?;
+    let settings = arguments.settings()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Messages are small; decoding has its own threads.
         .worker_threads(1)
@@ -146,9 +127,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             // The server may have ended by itself.
             let _ = to_server.send(true);
         });
-        match address {
-            Some(address) => {
-                server::listen(address, settings, stop, |address| {
+        match service {
+            Some(service) => {
+                server::listen(service, settings, stop, |address| {
                     tracing::info!(%address, "listening");
                 })
                 .await?;
@@ -157,35 +138,6 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         stats::write();
         Ok(ExitCode::SUCCESS)
-    })
-}
-
-fn settings(arguments: &Serve) -> anyhow::Result<server::Settings> {
-    let model = match &arguments.model {
-        Some(model) => model.clone(),
-        None => std::env::var("WHISPER_MODEL")
-            .ok()
-            .filter(|model| !model.is_empty())
-            .context("no model: name one with --model, see `wstreamctl model list`")?,
-    };
-    let interval_ms = match arguments.partial_interval_ms {
-        Some(interval_ms) => interval_ms,
-        None => match std::env::var("PARTIAL_INTERVAL_MS") {
-            Ok(text) => text
-                .parse()
-                .ok()
-                .filter(|ms| (50..=60_000).contains(ms))
-                .context("PARTIAL_INTERVAL_MS is no number from 50 to 60000")?,
-            Err(_) => 500,
-        },
-    };
-    Ok(server::Settings {
-        model_path: system::model_path(&model)?,
-        backend: arguments
-            .backend
-            .unwrap_or_else(BackendChoice::from_environment),
-        threads: arguments.threads.map(usize::from),
-        partial_interval: Duration::from_millis(u64::from(interval_ms)),
     })
 }
 

@@ -11,217 +11,17 @@
     reason = "test code: a panic is the report, and a skipped test says so"
 )]
 
-use std::io::{BufRead, BufReader};
-use std::os::fd::OwnedFd;
+mod program;
+
+use std::process::Stdio;
+
+use futures_util::SinkExt as _;
+use program::{Client, Engine, model, run, speech, tcp};
+use serde_json::json;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::{WebSocketStream, client_async};
-use wstream_wire::{files, v1, v2};
-
-/// Far longer than any decode here takes on a busy machine; only a hang is this slow.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-fn model() -> Option<PathBuf> {
-    let path = files::models_dir().map(|dir| files::model_path(&dir, "tiny.en"));
-    let path = path.filter(|path| path.is_file());
-    if path.is_none() {
-        println!("skipped: no model tiny.en is installed");
-    }
-    path
-}
-
-/// A sentence of the corpus, else a second of something like a voice.
-fn speech() -> Vec<i16> {
-    let shared = std::env::var_os("WSTREAM_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let file = shared.join("speech/dev/librispeech/1688-142285-0002.flac");
-    match wstream_engine::sound_file::read(&file) {
-        Ok(samples) => samples
-            .into_iter()
-            .map(wstream_wire::sample_to_i16)
-            .collect(),
-        Err(_) => {
-            println!("no corpus: a buzz in place of speech");
-            (0..16_000)
-                .map(|i| if i % 133 < 66 { 4000 } else { -4000 })
-                .collect()
-        }
-    }
-}
-
-/// The program; killed when the test ends.
-struct Engine {
-    child: Child,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        // It has mostly ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Engine {
-    fn command() -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wstream-engine"));
-        command
-            .env_remove("PARTIAL_INTERVAL_MS")
-            .env_remove("WSTREAM_LOG");
-        command
-    }
-
-    fn listen(model: &PathBuf) -> (Engine, String) {
-        let mut child = Self::command()
-            .args(["--listen", "127.0.0.1:0", "--threads", "1", "--model"])
-            .arg(model)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let mut lines = BufReader::new(stderr).lines();
-        let address = loop {
-            let line = lines.next().expect("the engine ended").unwrap();
-            if let Some((_, address)) = line.split_once("address=") {
-                break address.to_owned();
-            }
-        };
-        // Its log must go on being read, or it would wait for room in the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        (Engine { child }, address)
-    }
-
-    fn stdio(model: &PathBuf) -> (Engine, StdUnixStream) {
-        let (ours, theirs) = StdUnixStream::pair().unwrap();
-        let child = Self::command()
-            .args(["--stdio", "--threads", "1", "--model"])
-            .arg(model)
-            .stdin(OwnedFd::from(theirs))
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        (Engine { child }, ours)
-    }
-
-    async fn exit_code(&mut self) -> Option<i32> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        while tokio::time::Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("the engine does not end");
-    }
-
-    fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    }
-}
-
-struct Client<S> {
-    socket: WebSocketStream<S>,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    async fn connect(stream: S, path: &str, subprotocol: Option<&'static str>) -> Client<S> {
-        let mut request = format!("ws://localhost{path}")
-            .into_client_request()
-            .unwrap();
-        if let Some(subprotocol) = subprotocol {
-            request.headers_mut().insert(
-                "Sec-WebSocket-Protocol",
-                HeaderValue::from_static(subprotocol),
-            );
-        }
-        let (socket, _) = client_async(request, stream).await.unwrap();
-        Client { socket }
-    }
-
-    async fn send(&mut self, text: impl Into<String>) {
-        self.socket.send(Message::text(text.into())).await.unwrap();
-    }
-
-    async fn next(&mut self) -> Message {
-        tokio::time::timeout(PATIENCE, self.socket.next())
-            .await
-            .expect("no answer")
-            .expect("closed without a word")
-            .unwrap()
-    }
-
-    async fn json(&mut self) -> Value {
-        match self.next().await {
-            Message::Text(text) => serde_json::from_str(text.as_str()).unwrap(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// The next message that is no partial.
-    async fn answer(&mut self) -> Value {
-        loop {
-            let message = self.json().await;
-            if message["type"] != "partial" {
-                return message;
-            }
-        }
-    }
-
-    async fn close(&mut self) -> (u16, String) {
-        match self.next().await {
-            Message::Close(Some(frame)) => (frame.code.into(), frame.reason.to_string()),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn v1_utterance(&mut self, samples: &[i16]) -> Value {
-        for frame in samples.chunks(480) {
-            self.send(v1::encode_frame(frame)).await;
-        }
-        self.send(v1::encode_vad_end()).await;
-        self.answer().await
-    }
-
-    async fn v2_utterance(&mut self, utterance: u64, samples: &[i16]) -> Value {
-        self.send(
-            json!({"type": "begin", "utterance": utterance, "strategy": "prompt"}).to_string(),
-        )
-        .await;
-        for frame in samples.chunks(480) {
-            let sound = Message::binary(v2::encode_sound(frame));
-            self.socket.send(sound).await.unwrap();
-        }
-        self.send(json!({"type": "end", "utterance": utterance}).to_string())
-            .await;
-        self.answer().await
-    }
-}
-
-fn run(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(test);
-}
-
-async fn tcp(address: &str, path: &str) -> Client<TcpStream> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    Client::connect(stream, path, None).await
-}
+use wstream_wire::{v1, v2};
 
 async fn pair(stream: StdUnixStream) -> Client<UnixStream> {
     stream.set_nonblocking(true).unwrap();
@@ -233,7 +33,7 @@ async fn pair(stream: StdUnixStream) -> Client<UnixStream> {
 fn version_1_over_tcp() {
     let Some(model) = model() else { return };
     run(async {
-        let (mut engine, address) = Engine::listen(&model);
+        let (mut engine, address) = Engine::listen(&model, &[]);
         for (path, reason) in [
             ("/", "Invalid path"),
             ("/ws/transcribe/", "Invalid path"),
@@ -410,7 +210,7 @@ fn what_cannot_be_done_is_said_in_a_sentence() {
     for (arguments, part) in [
         (
             vec!["--listen", "0.0.0.0:8765", "--model", "tiny.en"],
-            "listen on 127.0.0.1",
+            "--token-file FILE",
         ),
         (
             vec!["--listen", "nowhere", "--model", "tiny.en"],

@@ -13,6 +13,7 @@ use std::time::Duration;
 use common::{Stage, failed, said};
 use serde_json::json;
 use wstream_engine::scheduler::Kind;
+use wstream_engine::session::MOST_UTTERANCES;
 use wstream_engine::session::v1::V1;
 use wstream_wire::{Strategy, v1};
 
@@ -268,4 +269,20 @@ fn too_much_waiting_sound_stops_the_reading_until_it_is_decoded() {
         assert_eq!(piece.kind, Kind::Piece);
         stage.finish(&piece, said(" words", 0.0, 1.0));
     }
+}
+
+#[test]
+fn utterances_without_a_final_are_bounded_and_counted() {
+    let mut stage = stage(Strategy::Prompt);
+    for utterance in 1..=MOST_UTTERANCES {
+        assert!(!stage.is_full(), "{utterance}");
+        stage.text(&frame(0.1));
+        assert_eq!(stage.unanswered_samples(), utterance * 480);
+        stage.text(&v1::encode_vad_end());
+    }
+    assert!(stage.is_full());
+    let job = stage.take_job();
+    stage.finish(&job, said(" Yes.", 0.0, 0.03));
+    assert!(!stage.is_full());
+    assert_eq!(stage.unanswered_samples(), (MOST_UTTERANCES - 1) * 480);
 }

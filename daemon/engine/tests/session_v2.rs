@@ -15,6 +15,7 @@ use common::{Stage, failed, mumbled, said};
 use serde_json::{Value, json};
 use wstream_engine::decode::{Language, UnknownLanguage, Word};
 use wstream_engine::scheduler::Kind;
+use wstream_engine::session::MOST_UTTERANCES;
 use wstream_engine::session::v2::{Knowledge, V2, WINDOW_SAMPLES};
 use wstream_wire::v2;
 
@@ -675,7 +676,7 @@ fn more_unanswered_sound_than_the_window_is_refused() {
         sent[0]["type"], "final",
         "an utterance may always be finished"
     );
-    assert_eq!(codes(&sent[1..]), [("limit", Some(2))]);
+    assert_eq!(codes(&sent[1..]), [("too-fast", Some(2))]);
 }
 
 #[test]
@@ -683,4 +684,47 @@ fn a_ping_is_answered_at_once() {
     let mut stage = stage();
     send(&mut stage, json!({"type": "ping", "id": 42}));
     assert_eq!(stage.take_sent(), [json!({"type": "pong", "id": 42})]);
+}
+
+#[test]
+fn utterances_without_a_final_are_bounded_however_short() {
+    let mut stage = stage();
+    for utterance in 1..=MOST_UTTERANCES as u64 {
+        assert!(!stage.is_full(), "{utterance}");
+        begin(&mut stage, utterance);
+        sound(&mut stage, 30, 1000);
+        end(&mut stage, utterance);
+    }
+    assert!(stage.is_full());
+    let job = stage.take_jobs().pop().unwrap();
+    stage.finish(&job, said("", 0.0, 0.0));
+    assert!(!stage.is_full());
+}
+
+#[test]
+fn sound_in_crumbs_is_decoded_all_the_same() {
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    for _ in 0..3 * 16_000 {
+        stage.binary(&v2::encode_sound(&[9000]));
+        assert!(stage.take_jobs().len() <= 1);
+    }
+    end(&mut stage, 1);
+    let job = stage.take_jobs().pop();
+    assert_eq!(job.map(|job| job.request.samples.len()), Some(3 * 16_000));
+}
+
+#[test]
+fn sound_without_a_final_is_counted_until_it_has_one() {
+    let mut stage = stage();
+    begin(&mut stage, 1);
+    sound(&mut stage, 1000, 1000);
+    assert_eq!(stage.unanswered_samples(), 16_000);
+    end(&mut stage, 1);
+    begin(&mut stage, 2);
+    sound(&mut stage, 500, 1000);
+    assert_eq!(stage.unanswered_samples(), 24_000);
+    let job = stage.take_jobs().pop().unwrap();
+    stage.finish(&job, said(" Yes.", 0.0, 1.0));
+    assert_eq!(stage.unanswered_samples(), 8_000);
 }

@@ -2,10 +2,11 @@
 //!
 //! Fixed: clients and servers in other languages speak it unchanged.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{DecodeError, SAMPLE_RATE, Segment};
 
@@ -80,23 +81,23 @@ pub fn encode_vad_end() -> String {
 
 /// Decodes a client's text message.
 pub fn decode_client(text: &str) -> Result<ClientMessage, DecodeError> {
-    let value: Value = serde_json::from_str(text).map_err(DecodeError::Json)?;
-    match message_type(&value)? {
+    match message_type(text)?.as_ref() {
         "audio_frame" => {
             #[derive(Deserialize)]
-            struct AudioFrame {
-                audio: String,
+            struct AudioFrame<'a> {
+                #[serde(borrow)]
+                audio: Cow<'a, str>,
                 #[serde(default = "default_rate")]
                 sample_rate: u32,
             }
-            let frame: AudioFrame = serde_json::from_value(value).map_err(DecodeError::Json)?;
+            let frame: AudioFrame<'_> = serde_json::from_str(text).map_err(DecodeError::Json)?;
             if frame.sample_rate != SAMPLE_RATE {
                 return Err(DecodeError::SampleRate(frame.sample_rate));
             }
             decode_samples(&frame.audio).map(ClientMessage::AudioFrame)
         }
         "vad_end" => Ok(ClientMessage::VadEnd),
-        other => Err(DecodeError::UnknownType(other.to_owned())),
+        other => Err(unknown_type(other)),
     }
 }
 
@@ -107,10 +108,9 @@ pub fn encode_server(message: &ServerMessage) -> String {
 
 /// Decodes a server's text message. Fields that it adds are ignored.
 pub fn decode_server(text: &str) -> Result<ServerMessage, DecodeError> {
-    let value: Value = serde_json::from_str(text).map_err(DecodeError::Json)?;
-    match message_type(&value)? {
-        "partial" | "final" | "error" => serde_json::from_value(value).map_err(DecodeError::Json),
-        other => Err(DecodeError::UnknownType(other.to_owned())),
+    match message_type(text)?.as_ref() {
+        "partial" | "final" | "error" => serde_json::from_str(text).map_err(DecodeError::Json),
+        other => Err(unknown_type(other)),
     }
 }
 
@@ -135,13 +135,29 @@ fn default_rate() -> u32 {
 }
 
 /// The `type` of a message; receivers look at it before anything else, so that an unknown type
-/// with unknown fields is "unknown" and not "malformed".
-pub(crate) fn message_type(value: &Value) -> Result<&str, DecodeError> {
-    value.get("type").and_then(Value::as_str).ok_or_else(|| {
-        DecodeError::Json(serde::de::Error::custom(
+/// with unknown fields is "unknown" and not "malformed". Nothing else is kept: a message of
+/// [`crate::MAX_MESSAGE_BYTES`] as a tree of values would take thirty times as much memory.
+pub(crate) fn message_type(text: &str) -> Result<Cow<'_, str>, DecodeError> {
+    #[derive(Deserialize)]
+    struct Typed<'a> {
+        #[serde(borrow, rename = "type")]
+        name: Cow<'a, str>,
+    }
+    // An array would pass for an object with its fields in order.
+    if !text.trim_start().starts_with('{') {
+        return Err(DecodeError::Json(serde::de::Error::custom(
             "a message is an object with a string `type`",
-        ))
-    })
+        )));
+    }
+    let typed: Typed<'_> = serde_json::from_str(text).map_err(DecodeError::Json)?;
+    Ok(typed.name)
+}
+
+/// Nobody's types have longer names; what goes on is not worth a place in a log.
+const MOST_NAME_CHARS: usize = 64;
+
+pub(crate) fn unknown_type(name: &str) -> DecodeError {
+    DecodeError::UnknownType(name.chars().take(MOST_NAME_CHARS).collect())
 }
 
 pub(crate) fn to_json(message: &impl Serialize) -> String {

@@ -13,14 +13,18 @@
 //! 5. A client keeps at most [`ServerMessage::Ready::window_samples`] of sound unanswered by
 //!    finals, save that it may always finish the utterance it is in.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::v1::{message_type, to_json};
+use crate::v1::{message_type, to_json, unknown_type};
 use crate::{DecodeError, Segment, Strategy};
 
 /// What the client names in `Sec-WebSocket-Protocol`.
 pub const SUBPROTOCOL: &str = "wstream.v2";
+
+/// Most languages, and most words to expect, that are taken out of a message; the rest of a longer
+/// list is dropped. More than the thousand words that our server takes, so that it can say so.
+pub const MOST_STRINGS: usize = 1024;
 
 /// What a client sends as text. Sound goes as binary messages, see [`encode_sound`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,10 +73,18 @@ pub struct Begin {
     pub language: Option<String>,
     /// Where the model tells the language, it is one of these; empty: any. Codes that the model
     /// does not know are ignored, all of them if it knows none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "few_strings"
+    )]
     pub languages: Vec<String>,
     /// Words to expect; a server without use for them ignores them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "few_strings"
+    )]
     pub vocabulary: Vec<String>,
     /// The previous utterance's final, given again after a reconnect. Missing: what this connection
     /// remembers counts.
@@ -186,8 +198,20 @@ pub mod codes {
     pub const BAD_LANGUAGE: &str = "bad-language";
     /// Decoding failed.
     pub const DECODE: &str = "decode";
-    /// More sound unanswered, or a longer utterance, than the server takes.
+    /// `begin` came with more context or more words to expect than the server takes.
     pub const LIMIT: &str = "limit";
+    /// `begin` came while more sound was unanswered than the announced window holds.
+    pub const TOO_FAST: &str = "too-fast";
+    /// More sound has had no final than the server lets wait; the connection ends.
+    pub const UNANSWERED: &str = "unanswered";
+    /// A message was larger than the server takes; the connection ends.
+    pub const MESSAGE_SIZE: &str = "message-size";
+    /// The connection has lasted as long as the server lets one last; it ends, connect again.
+    pub const SESSION_LENGTH: &str = "session-length";
+    /// The client has sent nothing for long; the connection ends, connect again when needed.
+    pub const IDLE: &str = "idle";
+    /// The server has as many sessions as it takes; the connection ends, try again later.
+    pub const BUSY: &str = "busy";
     /// There is no file of the model that the server was started with; the connection ends.
     pub const MODEL_MISSING: &str = "model-missing";
     /// The model's file is damaged or no model; the connection ends.
@@ -220,9 +244,45 @@ pub fn encode_client(message: &ClientMessage) -> String {
     to_json(message)
 }
 
-/// Decodes a client's text message. Fields that it adds are ignored.
+/// Decodes a client's text message. Fields that it adds are ignored, and nothing of them is kept.
 pub fn decode_client(text: &str) -> Result<ClientMessage, DecodeError> {
-    decode(text, &["begin", "pause", "resume", "end", "cancel", "ping"])
+    #[derive(Deserialize)]
+    struct Named {
+        utterance: u64,
+    }
+    #[derive(Deserialize)]
+    struct Pause {
+        utterance: u64,
+        sample: u64,
+    }
+    #[derive(Deserialize)]
+    struct Ping {
+        id: u64,
+    }
+    Ok(match message_type(text)?.as_ref() {
+        "begin" => ClientMessage::Begin(fields(text)?),
+        "pause" => {
+            let Pause { utterance, sample } = fields(text)?;
+            ClientMessage::Pause { utterance, sample }
+        }
+        "resume" => {
+            let Named { utterance } = fields(text)?;
+            ClientMessage::Resume { utterance }
+        }
+        "end" => {
+            let Named { utterance } = fields(text)?;
+            ClientMessage::End { utterance }
+        }
+        "cancel" => {
+            let Named { utterance } = fields(text)?;
+            ClientMessage::Cancel { utterance }
+        }
+        "ping" => {
+            let Ping { id } = fields(text)?;
+            ClientMessage::Ping { id }
+        }
+        other => return Err(unknown_type(other)),
+    })
 }
 
 /// Encodes a server's message.
@@ -232,16 +292,40 @@ pub fn encode_server(message: &ServerMessage) -> String {
 
 /// Decodes a server's text message. Fields that it adds are ignored.
 pub fn decode_server(text: &str) -> Result<ServerMessage, DecodeError> {
-    decode(text, &["ready", "partial", "final", "error", "pong"])
+    match message_type(text)?.as_ref() {
+        "ready" | "partial" | "final" | "error" | "pong" => fields(text),
+        other => Err(unknown_type(other)),
+    }
 }
 
-fn decode<T: for<'de> Deserialize<'de>>(text: &str, known: &[&str]) -> Result<T, DecodeError> {
-    let value: Value = serde_json::from_str(text).map_err(DecodeError::Json)?;
-    let name = message_type(&value)?;
-    if !known.contains(&name) {
-        return Err(DecodeError::UnknownType(name.to_owned()));
+fn fields<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, DecodeError> {
+    serde_json::from_str(text).map_err(DecodeError::Json)
+}
+
+/// Strings as far as anybody's limit goes: a message of ten megabytes could hold millions of empty
+/// ones, each of which would take more memory than message.
+fn few_strings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Few;
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<String>;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("a list of strings")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut strings = Vec::new();
+            while strings.len() < MOST_STRINGS {
+                let Some(string) = list.next_element()? else {
+                    return Ok(strings);
+                };
+                strings.push(string);
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(strings)
+        }
     }
-    serde_json::from_value(value).map_err(DecodeError::Json)
+    deserializer.deserialize_seq(Few)
 }
 
 fn is_zero(value: &u64) -> bool {

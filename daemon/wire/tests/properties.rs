@@ -387,3 +387,42 @@ fn additions_that_say_nothing_are_not_sent() {
         assert!(!message.contains(addition), "{message}");
     }
 }
+
+#[test]
+fn what_is_not_needed_of_a_message_is_not_kept() {
+    let many = vec![r#""""#; 100_000].join(",");
+    for field in ["vocabulary", "languages"] {
+        let text =
+            format!(r#"{{"type":"begin","utterance":1,"strategy":"prompt","{field}":[{many}]}}"#);
+        let Ok(v2::ClientMessage::Begin(begin)) = v2::decode_client(&text) else {
+            panic!("a long list is a message");
+        };
+        let kept = begin.vocabulary.len() + begin.languages.len();
+        assert_eq!(kept, v2::MOST_STRINGS, "{field}");
+    }
+    let name = "x".repeat(100_000);
+    let error = v2::decode_client(&format!(r#"{{"type":"{name}"}}"#)).unwrap_err();
+    assert!(error.to_string().len() < 100, "{error}");
+    // An array is no message, though it could be read as one.
+    for text in [r#"["vad_end"]"#, r#" [ "ping", 7 ]"#] {
+        assert!(v1::decode_client(text).is_err(), "{text}");
+        assert!(v2::decode_client(text).is_err(), "{text}");
+    }
+    // However deep it is nested, what is ignored costs no stack, and the rest has its shape.
+    let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+    let ping = format!(r#"{{"type":"ping","id":1,"x":{deep}}}"#);
+    assert_eq!(
+        v2::decode_client(&ping).unwrap(),
+        v2::ClientMessage::Ping { id: 1 }
+    );
+    for text in [
+        deep.clone(),
+        format!(r#"{{"type":{deep}}}"#),
+        format!(r#"{{"type":"begin","utterance":1,"strategy":"prompt","vocabulary":{deep}}}"#),
+        format!(r#"{{"type":"audio_frame","audio":{deep}}}"#),
+    ] {
+        let refused = |error| matches!(error, DecodeError::Json(_) | DecodeError::UnknownType(_));
+        assert!(refused(v1::decode_client(&text).unwrap_err()));
+        assert!(refused(v2::decode_client(&text).unwrap_err()));
+    }
+}

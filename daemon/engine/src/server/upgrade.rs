@@ -1,24 +1,25 @@
-//! From a stream to a WebSocket: path, subprotocol, refusals.
+//! From a stream to a WebSocket: the request, its answer, the close.
 //!
 //! Enters: a stream. Leaves: a WebSocket with the strategy and version that were asked for.
 
+use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
+use wstream_wire::Strategy;
 use wstream_wire::path::PathError;
-use wstream_wire::{MAX_MESSAGE_BYTES, Strategy, path, v2};
+
+use super::answer::Answer;
+use super::request::{self, Asked, Upgrade};
 
 /// How long a client may take for its request, and for its part of a close.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A close reason has room for 123 bytes (RFC 6455, 5.5).
 const MOST_REASON_BYTES: usize = 123;
@@ -31,59 +32,74 @@ pub(super) struct Accepted<S> {
     pub(super) is_v2: bool,
 }
 
-/// Answers the upgrade, also where the path is wrong: version 1 tells that by a close.
-pub(super) async fn accept<S>(stream: S) -> Result<Accepted<S>, Error>
+/// Reads what the client asks for, and what it has sent behind it. `None`: it has gone.
+pub(super) async fn read_request<S>(stream: &mut S) -> io::Result<Option<(Asked, Vec<u8>)>>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut bytes = Vec::with_capacity(1024);
+    // A request that comes in crumbs is not looked at for each of them, but when it has doubled
+    // or may be whole.
+    let mut look_at = 1;
+    loop {
+        let before = bytes.len();
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Ok(None);
+        }
+        let new = &bytes[before.saturating_sub(2)..];
+        let may_be_whole =
+            new.windows(2).any(|it| it == b"\n\n") || new.windows(3).any(|it| it == b"\n\r\n");
+        if may_be_whole || bytes.len() >= look_at.min(request::MOST_BYTES) {
+            if let Some((length, asked)) = request::parse(&bytes) {
+                return Ok(Some((asked, bytes.split_off(length))));
+            }
+            look_at = 2 * bytes.len();
+        }
+    }
+}
+
+/// Completes the upgrade, also where the path is wrong: version 1 tells that by a close. `early`
+/// is what has been read behind the request.
+pub(super) async fn complete<S>(
+    mut stream: S,
+    asked: Upgrade,
+    early: Vec<u8>,
+    message_bytes: usize,
+) -> io::Result<Accepted<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut config = WebSocketConfig::default();
-    config.max_message_size = Some(MAX_MESSAGE_BYTES);
-    config.max_frame_size = Some(MAX_MESSAGE_BYTES);
-    // Frames of sound are a kilobyte or two; the default of 128 KiB per connection is for bulk.
-    config.read_buffer_size = 16 * 1024;
-
-    let mut strategy = Err(PathError::Invalid);
-    let mut is_v2 = false;
-    #[expect(clippy::result_large_err, reason = "the type is tungstenite's")]
-    let look = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
-        strategy = path::parse(request.uri().path());
-        is_v2 = request
-            .headers()
-            .get_all(SEC_WEBSOCKET_PROTOCOL)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|protocol| protocol.trim() == v2::SUBPROTOCOL);
-        if is_v2 {
-            response.headers_mut().insert(
-                SEC_WEBSOCKET_PROTOCOL,
-                HeaderValue::from_static(v2::SUBPROTOCOL),
-            );
-        }
-        Ok(response)
-    };
-    let handshake = accept_hdr_async_with_config(stream, look, Some(config));
-    let socket = timeout(PATIENCE, handshake)
-        .await
-        .map_err(|elapsed| Error::Io(elapsed.into()))??;
+    stream.write_all(&asked.response).await?;
+    stream.flush().await?;
+    let config = Some(config(message_bytes));
     Ok(Accepted {
-        socket,
-        strategy,
-        is_v2,
+        socket: WebSocketStream::from_partially_read(stream, early, Role::Server, config).await,
+        strategy: asked.strategy,
+        is_v2: asked.is_v2,
     })
 }
 
-/// Closes a connection that is one too many.
-pub(super) async fn turn_away<S>(mut accepted: Accepted<S>)
+/// How WebSockets are read.
+pub fn config(message_bytes: usize) -> WebSocketConfig {
+    let mut config = WebSocketConfig::default();
+    config.max_message_size = Some(message_bytes);
+    config.max_frame_size = Some(message_bytes);
+    // Frames of sound are a kilobyte or two; the default of 128 KiB per connection is for bulk.
+    config.read_buffer_size = 16 * 1024;
+    config
+}
+
+/// Answers whoever gets no WebSocket.
+pub(super) async fn answer<S>(mut stream: S, answer: &Answer)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    close(
-        &mut accepted.socket,
-        CloseCode::Again,
-        "too many connections",
-    )
-    .await;
+    let answering = async {
+        stream.write_all(&answer.bytes()).await?;
+        linger(&mut stream).await
+    };
+    // Whoever does not take it goes without.
+    let _ = timeout(PATIENCE, answering).await;
 }
 
 /// Says why, and waits for the client to close as well, so that it reads the reason.
@@ -104,4 +120,16 @@ where
     };
     // A client that is gone or does not answer is closed all the same.
     let _ = timeout(PATIENCE, closing).await;
+}
+
+/// Ends the stream, and reads on until the client has ended it as well: a socket that is closed
+/// over unread bytes takes back what was sent last.
+pub(super) async fn linger<S>(stream: &mut S) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.shutdown().await?;
+    let mut unwanted = [0; 4096];
+    while stream.read(&mut unwanted).await? > 0 {}
+    Ok(())
 }

@@ -62,6 +62,9 @@ pub trait Session: Send {
     /// Whether so much sound waits that no more should be read for now.
     fn is_full(&self) -> bool;
 
+    /// Samples that have had no final; those that were settled ahead of it are among them.
+    fn unanswered_samples(&self) -> usize;
+
     /// Whether finals of utterances that have ended are still to come.
     fn owes_finals(&self) -> bool;
 
@@ -72,6 +75,26 @@ pub trait Session: Send {
 /// Most sound of a session that waits to be decoded: five minutes, 19 MB. When it is full the
 /// connection is not read, so that a client that is faster than the decoder waits.
 pub const MOST_WAITING_SAMPLES: usize = 300 * SAMPLE_RATE as usize;
+
+/// Most utterances of a session without a final; then it is not read either. However short they
+/// are, each may carry as much text as a message holds.
+pub const MOST_UTTERANCES: usize = 64;
+
+/// Messages of unknown type that are logged; a client could send millions.
+const MOST_COMPLAINTS: u8 = 3;
+
+/// Tells the log of messages that are ignored, as long as that is news.
+#[derive(Debug, Default)]
+struct Complaints(u8);
+
+impl Complaints {
+    fn unknown_type(&mut self, name: &str) {
+        if self.0 < MOST_COMPLAINTS {
+            self.0 += 1;
+            tracing::warn!(%name, "ignored a message of unknown type");
+        }
+    }
+}
 
 /// The decode that a session has under way.
 #[derive(Clone, Copy, Debug)]

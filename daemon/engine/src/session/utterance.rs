@@ -85,6 +85,11 @@ impl Utterance {
         self.samples.len()
     }
 
+    /// All its samples.
+    pub(super) fn samples(&self) -> usize {
+        self.settled_samples + self.samples.len()
+    }
+
     /// How many samples the next piece has, once the utterance is too long for the model.
     pub(super) fn next_piece(&self) -> Option<usize> {
         sound::cut(&self.samples)

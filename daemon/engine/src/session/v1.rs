@@ -9,7 +9,7 @@ use wstream_wire::v1::{self, ClientMessage, ServerMessage};
 use wstream_wire::{DecodeError, Strategy};
 
 use super::utterance::{Transcript, Utterance};
-use super::{Action, Desk, MOST_WAITING_SAMPLES, Session, effort};
+use super::{Action, Complaints, Desk, MOST_UTTERANCES, MOST_WAITING_SAMPLES, Session, effort};
 use crate::decode::Language;
 use crate::scheduler::{Kind, Outcome};
 use crate::strategy::{Manner, Memory};
@@ -28,6 +28,7 @@ pub struct V1 {
     desk: Desk,
     /// When the last partial or final was sent, or the session began.
     answered: Instant,
+    complaints: Complaints,
 }
 
 impl V1 {
@@ -46,6 +47,7 @@ impl V1 {
             buffer: Utterance::default(),
             desk: Desk::default(),
             answered: now,
+            complaints: Complaints::default(),
         }
     }
 
@@ -128,7 +130,7 @@ impl Session for V1 {
                 self.advance(now)
             }
             Err(DecodeError::UnknownType(name)) => {
-                tracing::warn!(%name, "ignored a message of unknown type");
+                self.complaints.unknown_type(&name);
                 Vec::new()
             }
             Err(error) => {
@@ -197,7 +199,12 @@ impl Session for V1 {
 
     fn is_full(&self) -> bool {
         let ended: usize = self.ended.iter().map(Utterance::waiting).sum();
-        ended + self.buffer.waiting() > MOST_WAITING_SAMPLES
+        ended + self.buffer.waiting() > MOST_WAITING_SAMPLES || self.ended.len() >= MOST_UTTERANCES
+    }
+
+    fn unanswered_samples(&self) -> usize {
+        let ended: usize = self.ended.iter().map(Utterance::samples).sum();
+        ended + self.buffer.samples()
     }
 
     fn owes_finals(&self) -> bool {

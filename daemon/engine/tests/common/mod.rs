@@ -75,6 +75,10 @@ impl<S: Session> Stage<S> {
         self.session.is_full()
     }
 
+    pub(crate) fn unanswered_samples(&self) -> usize {
+        self.session.unanswered_samples()
+    }
+
     pub(crate) fn owes_finals(&self) -> bool {
         self.session.owes_finals()
     }

@@ -17,7 +17,7 @@ use wstream_wire::{DecodeError, SAMPLE_RATE};
 
 use self::pace::Pace;
 use self::spoken::{Memory, Spoken};
-use super::{Action, Desk, MOST_WAITING_SAMPLES, Session, effort};
+use super::{Action, Complaints, Desk, MOST_UTTERANCES, MOST_WAITING_SAMPLES, Session, effort};
 use crate::decode::{Decoded, Language, Model, UnknownLanguage, Word};
 use crate::scheduler::{Kind, Outcome};
 use crate::stats;
@@ -53,6 +53,10 @@ const PROMPT_LIFE: Duration = Duration::from_secs(10);
 /// can use.
 const MOST_TEXT_BYTES: usize = 64 * 1024;
 
+/// Sound is looked at when this much of it is new, 1 ms: a look costs as much as the utterance is
+/// long, and a client may send sample by sample.
+const LEAST_SAMPLES: usize = SAMPLE_RATE as usize / 1000;
+
 /// Most words to expect, and most letters in one.
 const MOST_VOCABULARY: (usize, usize) = (1000, 200);
 
@@ -71,6 +75,9 @@ pub struct V2 {
     desk: Desk,
     /// The last partial of the first utterance, of so many own samples; it may be its final.
     partial: Option<(usize, Decoded)>,
+    complaints: Complaints,
+    /// Samples that came since the sound was last looked at.
+    unseen: usize,
 }
 
 impl std::fmt::Debug for V2 {
@@ -94,6 +101,8 @@ impl V2 {
             complained: false,
             desk: Desk::default(),
             partial: None,
+            complaints: Complaints::default(),
+            unseen: 0,
         }
     }
 
@@ -137,7 +146,8 @@ impl V2 {
     ) -> Result<(Language, Vec<i32>), (&'static str, String)> {
         let limit = |message: &str| Err((codes::LIMIT, message.to_owned()));
         if unanswered > WINDOW_SAMPLES {
-            return limit("more sound is unanswered than the window allows");
+            let message = "more sound is unanswered than the window allows";
+            return Err((codes::TOO_FAST, message.to_owned()));
         }
         let committed = begin.committed.as_ref().map(|committed| &committed.text);
         let mut texts = [begin.previous.as_ref(), committed].into_iter().flatten();
@@ -190,7 +200,13 @@ impl V2 {
             let message = "sound outside an utterance".to_owned();
             return vec![error(codes::PROTOCOL, message, None)];
         };
+        let count = samples.len();
         open.push(samples);
+        self.unseen += count;
+        if self.unseen < LEAST_SAMPLES {
+            return Vec::new();
+        }
+        self.unseen = 0;
         let mut actions = self.advance(now);
         actions.extend(self.partial(now));
         let front = self.utterances.front_mut().filter(|front| !front.ended);
@@ -464,7 +480,7 @@ impl Session for V2 {
                 vec![Action::Send(v2::encode_server(&ServerMessage::Pong { id }))]
             }
             Err(DecodeError::UnknownType(name)) => {
-                tracing::warn!(%name, "ignored a message of unknown type");
+                self.complaints.unknown_type(&name);
                 Vec::new()
             }
             Err(cause) => vec![bad_message(cause)],
@@ -532,7 +548,11 @@ impl Session for V2 {
 
     fn is_full(&self) -> bool {
         let waiting: usize = self.utterances.iter().map(Spoken::waiting).sum();
-        waiting > 2 * MOST_WAITING_SAMPLES
+        waiting > 2 * MOST_WAITING_SAMPLES || self.utterances.len() >= MOST_UTTERANCES
+    }
+
+    fn unanswered_samples(&self) -> usize {
+        self.utterances.iter().map(Spoken::unanswered).sum()
     }
 
     fn owes_finals(&self) -> bool {

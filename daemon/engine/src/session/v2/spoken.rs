@@ -215,6 +215,15 @@ impl Spoken {
         self.window.utterance_samples()
     }
 
+    /// Samples of it that have had no final: where it may be cut, what came before a cut has.
+    pub(super) fn unanswered(&self) -> usize {
+        if self.cuts {
+            self.waiting()
+        } else {
+            self.samples()
+        }
+    }
+
     /// How many own samples its final hears.
     pub(super) fn final_samples(&self) -> usize {
         self.without_silence().unwrap_or(self.window.own())
