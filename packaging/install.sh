@@ -6,6 +6,8 @@ set -euo pipefail
 
 readonly BUS_NAME=org.wstream.Dictation1
 readonly UNIT=wstreamd.service
+# The programs; each is a package of the workspace with the same name.
+readonly PROGRAMS=(wstreamd wstream-engine wstreamctl wstream-hooks)
 # The spoken sample: alsa-utils' human voice, 48 kHz mono, or these words from a synthesiser.
 readonly VOICE=(/usr/share/sounds/alsa/{Front_Center,Front_Left,Front_Right,Side_Left,Side_Right,Rear_Center,Rear_Left,Rear_Right}.wav)
 readonly WORDS="Hello. I speak, and my words appear while I am speaking. When I stop, the sentence is finished."
@@ -213,12 +215,13 @@ get_rust() {
 # --- building and copying ------------------------------------------------------------------------
 
 build() {
-    local features=()
-    if $pipewire; then features=(--features wstreamd/pipewire); fi
-    say "building wstreamd, wstream-engine and wstreamctl (some minutes the first time)"
+    local what=() name
+    for name in "${PROGRAMS[@]}"; do what+=(-p "$name"); done
+    if $pipewire; then what+=(--features wstreamd/pipewire); fi
+    say "building ${PROGRAMS[*]} (some minutes the first time)"
     # whisper.cpp's bindings come with its crate; making them anew would need libclang.
     export WHISPER_DONT_GENERATE_BINDINGS=1
-    (cd "$repository" && cargo build --release --locked -p wstreamd -p wstream-engine -p wstreamctl "${features[@]}") ||
+    (cd "$repository" && cargo build --release --locked "${what[@]}") ||
         die $FAILED "the build failed: its last lines say why"
     built=$(cd "$repository" && cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 }
@@ -257,7 +260,7 @@ copy_files() {
     say "installing to $prefix"
     make_dir "$share"
     if ! $service && [ -e "$unit_dir/$UNIT" ]; then disable_service; fi
-    for name in wstreamd wstream-engine wstreamctl; do put 755 "$built/$name" "$bin/$name"; done
+    for name in "${PROGRAMS[@]}"; do put 755 "$built/$name" "$bin/$name"; done
 
     mkdir "$scratch/man"
     "$bin/wstreamctl" man "$scratch/man"

@@ -11,13 +11,13 @@ use wstream_api::{Error, keys};
 use wstream_tests::{Desktop, Follower, Seen, models_with, running, said, sound};
 use zbus::Fd;
 
-/// Members of our interface as `kind name` → signature, direction and annotations, read from
+/// Members of an interface of ours as `kind name` → signature, direction and annotations, read from
 /// introspection data by a real XML parser (Python's).
-fn members(xml: &str, dir: &std::path::Path) -> Result<BTreeMap<String, String>> {
+fn members(interface: &str, xml: &str, dir: &std::path::Path) -> Result<BTreeMap<String, String>> {
     const SCRIPT: &str = r#"
 import json, sys, xml.etree.ElementTree as ET
 root = ET.parse(sys.argv[1]).getroot()
-interface = next(i for i in root.iter("interface") if i.get("name") == "org.wstream.Dictation1")
+interface = next(i for i in root.iter("interface") if i.get("name") == sys.argv[2])
 changed = "org.freedesktop.DBus.Property.EmitsChangedSignal"
 out = {}
 for member in interface:
@@ -35,6 +35,7 @@ print(json.dumps(out))
     let output = std::process::Command::new("python3")
         .args(["-c", SCRIPT])
         .arg(&file)
+        .arg(interface)
         .output()?;
     ensure!(
         output.status.success(),
@@ -48,16 +49,37 @@ print(json.dumps(out))
 async fn introspection_is_the_published_xml() -> Result<()> {
     let desktop = Desktop::new(&std::env::temp_dir()).await?;
     let daemon = desktop.start().await?;
-    let introspectable = zbus::fdo::IntrospectableProxy::builder(&daemon.connection)
-        .destination(wstream_api::NAME)
-        .path(wstream_api::PATH)
-        .build()
-        .await?;
-    let told = members(&introspectable.introspect().await?, desktop.path())?;
-    let published = members(wstream_api::XML, desktop.path())?;
+    let told = introspection(&daemon.connection, wstream_api::NAME, wstream_api::PATH).await?;
+    let told = members(wstream_api::NAME, &told, desktop.path())?;
+    let published = members(wstream_api::NAME, wstream_api::XML, desktop.path())?;
     assert_eq!(told, published);
     ensure!(published.len() > 25, "the parser found {}", published.len());
+
+    // A filter of a plugin in Rust.
+    let connection = desktop.connect().await?;
+    let mut plugin = wstream_api::Plugin::on(connection.clone()).await?;
+    let unchanged =
+        |said: wstream_api::Said| std::future::ready(wstream_api::Answer::text(said.text));
+    plugin
+        .add_filter(0, Duration::from_millis(100), unchanged)
+        .await?;
+    let name = connection.unique_name().context("a name")?.as_str();
+    let told = introspection(&daemon.connection, name, "/org/wstream/Filter1").await?;
+    let interface = wstream_api::FILTER_INTERFACE;
+    let told = members(interface, &told, desktop.path())?;
+    let published = members(interface, wstream_api::FILTER_XML, desktop.path())?;
+    assert_eq!(told, published);
+    assert_eq!(published.len(), 1);
     daemon.terminate().await
+}
+
+async fn introspection(connection: &zbus::Connection, name: &str, path: &str) -> Result<String> {
+    let introspectable = zbus::fdo::IntrospectableProxy::builder(connection)
+        .destination(name)
+        .path(path)
+        .build()
+        .await?;
+    Ok(introspectable.introspect().await?)
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::StreamExt as _;
+use wstream_api::keys;
 use zbus::{MatchRule, MessageStream, OwnedVariant};
 
 /// How long a signal may take; the slowest, a final on a loaded machine, takes a few seconds.
@@ -163,7 +164,7 @@ impl Follower {
     }
 
     /// The contract of every signal: an utterance starts once and ends once, no partial follows
-    /// its end, committed text only grows, and the final begins with it.
+    /// its end, committed text only grows, and the final before filters begins with it.
     fn check(&mut self, seen: &Seen) -> Result<()> {
         let mut open = |utterance: &u64| {
             let committed = self.open.remove(utterance);
@@ -184,10 +185,13 @@ impl Follower {
                 self.open.insert(*utterance, committed.clone());
             }
             Seen::Final {
-                utterance, text, ..
+                utterance, details, ..
             } => {
                 let committed = open(utterance)?;
-                ensure!(text.starts_with(&committed), "took back {committed:?}");
+                // What filters make of it is theirs.
+                let raw = details.get(keys::RAW).context("a final without `raw`")?;
+                let raw = <&str>::try_from(raw)?;
+                ensure!(raw.starts_with(&committed), "took back {committed:?}");
             }
             Seen::Failed { utterance, .. } | Seen::Cancelled { utterance } => {
                 open(utterance)?;

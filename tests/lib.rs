@@ -1,12 +1,16 @@
 //! What the end-to-end tests share: a private desktop with a real bus, the real programs on it,
 //! and a client that sees every signal.
 
+mod counting;
 mod desktop;
 mod follower;
+mod scene;
 pub mod sound;
 
+pub use counting::CountingServer;
 pub use desktop::{Desktop, Running, program, program_dir};
 pub use follower::{Details, Follower, Seen, said, signals};
+pub use scene::{Heard, Scene};
 
 use std::path::{Path, PathBuf};
 

@@ -4,13 +4,11 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use wstream_api::{DictationProxy, Error as DaemonError};
+use wstream_api::{self as api, DictationProxy, Error as DaemonError};
+use zbus::Connection;
 use zbus::fdo::DBusProxy;
-use zbus::message::Type;
 use zbus::names::BusName;
 use zbus::proxy::CacheProperties;
-use zbus::{Connection, MatchRule, MessageStream};
 
 use crate::event::Event;
 use crate::failure::Failure;
@@ -69,7 +67,7 @@ impl Bus {
 
     /// Whether the daemon runs; does not start it.
     pub(crate) async fn daemon_runs(&self) -> Result<bool, Failure> {
-        let name = BusName::try_from(wstream_api::NAME).expect("the contract's name is valid");
+        let name = BusName::try_from(api::NAME).expect("the contract's name is valid");
         let asking = async {
             let owned = self.dbus.name_has_owner(name).await;
             Ok(owned.map_err(zbus::Error::from)?)
@@ -79,35 +77,10 @@ impl Bus {
 
     /// Every signal of the daemon from now on, and its coming and going.
     pub(crate) async fn events(&self) -> Result<Events, Failure> {
-        // Everything that this connection receives, in the order of arrival; the rules only tell
-        // the bus what to send. Two filtered streams would lose the order between a last signal
-        // and the daemon's end.
-        let stream = MessageStream::from(&self.connection);
-        let subscribing = async {
-            let signals = MatchRule::builder()
-                .msg_type(Type::Signal)
-                .sender(wstream_api::NAME)
-                .path(wstream_api::PATH)
-                .build()?;
-            let owner = MatchRule::builder()
-                .msg_type(Type::Signal)
-                .sender("org.freedesktop.DBus")
-                .member("NameOwnerChanged")
-                .arg(0, wstream_api::NAME)
-                .build()?;
-            for rule in [owner, signals] {
-                let added = self.dbus.add_match_rule(rule).await;
-                added.map_err(zbus::Error::from)?;
-            }
-            let name = BusName::try_from(wstream_api::NAME)?;
-            match self.dbus.get_name_owner(name).await {
-                Ok(owner) => Ok(Some(owner.as_str().to_owned())),
-                Err(zbus::fdo::Error::NameHasNoOwner(_)) => Ok(None),
-                Err(error) => Err(DaemonError::from(zbus::Error::from(error))),
-            }
-        };
-        let owner = answer("AddMatch", ANSWER_LIMIT, subscribing).await?;
-        Ok(Events { stream, owner })
+        let subscribing = async { Ok(api::Events::new(&self.connection).await?) };
+        answer("AddMatch", ANSWER_LIMIT, subscribing)
+            .await
+            .map(Events)
     }
 }
 
@@ -133,54 +106,14 @@ pub(crate) async fn read<T>(
 
 /// What the daemon says, in the order in which it says it.
 #[derive(Debug)]
-pub(crate) struct Events {
-    stream: MessageStream,
-    /// The daemon's name on this bus while it runs: only what comes from there counts.
-    owner: Option<String>,
-}
+pub(crate) struct Events(api::Events);
 
 impl Events {
     /// Waits for the next event; fails when the bus has gone.
     pub(crate) async fn next(&mut self) -> Result<Event, Failure> {
-        loop {
-            let message = match self.stream.next().await {
-                Some(Ok(message)) => message,
-                Some(Err(error)) => return Err(Failure::BusLost(Some(error))),
-                None => return Err(Failure::BusLost(None)),
-            };
-            if message.message_type() != Type::Signal {
-                continue;
-            }
-            let header = message.header();
-            let sender = header.sender().map(|name| name.as_str());
-            if sender == Some("org.freedesktop.DBus") {
-                if let Some(event) = self.owner_changed(&message) {
-                    return Ok(event);
-                }
-            } else if sender.is_some()
-                && sender == self.owner.as_deref()
-                && let Some(event) = Event::from_message(&message)
-            {
-                return Ok(event);
-            }
+        match self.0.next().await {
+            Some(event) => event.map_err(|error| Failure::BusLost(Some(error))),
+            None => Err(Failure::BusLost(None)),
         }
-    }
-
-    fn owner_changed(&mut self, message: &zbus::Message) -> Option<Event> {
-        let signal = zbus::fdo::NameOwnerChanged::from_message(message.clone())?;
-        let args = signal.args().ok()?;
-        if args.name.as_str() != wstream_api::NAME {
-            return None;
-        }
-        let text = |name: &zbus::names::UniqueName<'_>| name.as_str().to_owned();
-        // A change from before the answer to GetNameOwner is old news.
-        if args.old_owner.as_ref().map(text) != self.owner {
-            return None;
-        }
-        self.owner = args.new_owner.as_ref().map(text);
-        Some(match self.owner {
-            Some(_) => Event::Appeared,
-            None => Event::Vanished,
-        })
     }
 }

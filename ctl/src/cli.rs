@@ -18,7 +18,7 @@ microphone, shows the words as they come, transcribes sound files, and chooses m
 strategy and microphone.
 
 The daemon is started by the bus when a command needs it. Commands that would have nothing to do \
-without it (status, stop, cancel, monitor) leave it alone.";
+without it (status, stop, cancel, monitor, plugins, waybar) leave it alone.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Language(language::Language),
     Microphone(microphone::Microphone),
     Model(model::Model),
+    Plugins(plugins::Plugins),
+    Waybar(waybar::Waybar),
     Config(config::Config),
     Completions(completions::Completions),
     Man(man::Man),

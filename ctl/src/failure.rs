@@ -246,7 +246,7 @@ pub(crate) fn daemon_code(error: &DaemonError) -> u8 {
         | DaemonError::RemoteLost(_) => 8,
         DaemonError::UnknownBackend(_) | DaemonError::BadOption(_) => 2,
         DaemonError::BadConfig(_) => 9,
-        DaemonError::Failed(_) => 1,
+        DaemonError::FilterFailed(_) | DaemonError::PluginFailed(_) | DaemonError::Failed(_) => 1,
     }
 }
 
@@ -277,6 +277,8 @@ mod tests {
             ("Busy", 7),
             ("BadOption", 2),
             ("BadConfig", 9),
+            ("FilterFailed", 1),
+            ("PluginFailed", 1),
             ("Failed", 1),
             ("FromTheFuture", 1),
         ] {

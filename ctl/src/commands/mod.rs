@@ -10,12 +10,14 @@ pub(crate) mod man;
 pub(crate) mod microphone;
 pub(crate) mod model;
 pub(crate) mod monitor;
+pub(crate) mod plugins;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod strategy;
 pub(crate) mod toggle;
 pub(crate) mod transcribe;
+pub(crate) mod waybar;
 
 use crate::cli::Command;
 use crate::failure::Failure;
@@ -37,6 +39,8 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Language(language) => language.run().await,
         Command::Microphone(microphone) => microphone.run().await,
         Command::Model(model) => model.run().await,
+        Command::Plugins(plugins) => plugins.run().await,
+        Command::Waybar(waybar) => waybar.run().await,
         Command::Config(config) => config.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

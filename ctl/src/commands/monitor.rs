@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::bus::{Bus, Events};
-use crate::event::Event;
+use crate::event::{Event, to_object};
 use crate::failure::Failure;
 use crate::interrupt::Interrupts;
 use crate::json::Object;
@@ -44,7 +44,7 @@ impl Monitor {
         loop {
             let event = events.next().await?;
             if self.json {
-                output::object(&event.to_object())?;
+                output::object(&to_object(&event))?;
             } else {
                 let line = line(&event);
                 output::line(&format!("{:9.3} {line}", since.elapsed().as_secs_f64()))?;
@@ -55,7 +55,7 @@ impl Monitor {
 
 /// `final utterance=3 text="Hello." latency_ms=12.5 …`
 fn line(event: &Event) -> String {
-    let object: Object = event.to_object();
+    let object: Object = to_object(event);
     let mut line = event.name().to_owned();
     for (key, value) in object.members().skip(1) {
         match value {

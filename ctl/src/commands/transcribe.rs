@@ -13,7 +13,7 @@ use zbus::{Fd, Variant};
 use crate::bus::{ANSWER_LIMIT, Bus, Events, OPEN_LIMIT, answer};
 use crate::cli::SessionOptions;
 use crate::commands::listen::CANCEL_LIMIT;
-use crate::event::Event;
+use crate::event::{Event, to_object};
 use crate::failure::{Failure, daemon_code};
 use crate::interrupt::Interrupts;
 use crate::output;
@@ -236,7 +236,7 @@ impl Run<'_> {
         }
         if self.arguments.json {
             let file = path.to_string_lossy();
-            output::object(&event.to_object().with_second("file", &file))?;
+            output::object(&to_object(&event).with_second("file", &file))?;
         } else {
             write(self.view.event(&event))?;
         }

@@ -2,16 +2,21 @@
 //!
 //! Enters: [`Signal`]s and partials from the daemon task. Leaves: [`Command`]s to it.
 
+mod filter;
 mod interface;
 mod options;
 mod signals;
+mod units;
 
 use tokio::sync::{mpsc, watch};
 use zbus::fdo::RequestNameFlags;
 
 use crate::daemon::{Command, LatestPartial, Published, Signal};
 use crate::fault::{Fault, FaultKind};
+pub use filter::FilterCalls;
 use interface::Dictation;
+pub use units::Units;
+pub(crate) use units::{Unit, UnitError};
 
 /// What the bus side takes from the daemon.
 #[derive(Debug)]

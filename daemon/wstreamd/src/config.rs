@@ -7,7 +7,7 @@ mod lists;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use wstream_wire::Strategy;
@@ -49,6 +49,8 @@ pub struct Config {
     pub engine: Engine,
     /// Servers of others, by name.
     pub remote: BTreeMap<String, Remote>,
+    /// Programs beside the daemon.
+    pub plugins: Plugins,
     /// Bounds.
     pub limits: Limits,
 }
@@ -95,6 +97,16 @@ pub struct Remote {
     pub url: String,
 }
 
+/// Table `[plugins]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Plugins {
+    /// Which ones the daemon starts: `wstream-NAME` for each.
+    pub run: Vec<String>,
+    /// Which keys filters may ask for.
+    pub keys: Vec<String>,
+}
+
 /// Table `[limits]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -119,6 +131,7 @@ impl Default for Config {
             endpoint: EndpointSettings::default(),
             engine: Engine::default(),
             remote: BTreeMap::new(),
+            plugins: Plugins::default(),
             limits: Limits::default(),
         }
     }
@@ -138,6 +151,15 @@ impl Default for Engine {
     }
 }
 
+impl Default for Plugins {
+    fn default() -> Self {
+        Plugins {
+            run: Vec::new(),
+            keys: wstream_api::FILTER_KEYS.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {
@@ -149,8 +171,8 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// The path of the engine: the configured one, `$WSTREAM_ENGINE`, beside this program, in
-    /// `../libexec/wstream` from there, or the bare name for the search path.
+    /// The path of the engine: the configured one, `$WSTREAM_ENGINE`, or where programs of the
+    /// project are found; else the bare name.
     pub fn engine_program(&self) -> PathBuf {
         const NAME: &str = "wstream-engine";
         if !self.engine.program.is_empty() {
@@ -159,12 +181,25 @@ impl Config {
         if let Some(program) = std::env::var_os("WSTREAM_ENGINE").filter(|p| !p.is_empty()) {
             return PathBuf::from(program);
         }
-        let here = std::env::current_exe().ok();
-        let dir = here.as_deref().and_then(|path| path.parent());
-        [NAME, "../libexec/wstream/wstream-engine"]
-            .iter()
-            .filter_map(|place| Some(dir?.join(place)))
-            .find(|path| path.is_file())
-            .unwrap_or_else(|| PathBuf::from(NAME))
+        find_program(NAME).unwrap_or_else(|| PathBuf::from(NAME))
     }
+}
+
+/// The program called `name`: beside this one, in `../libexec/wstream` from there, or in `$PATH`.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let here = std::env::current_exe().ok();
+    let dir = here.as_deref().and_then(|path| path.parent());
+    let beside = dir.map(|dir| [dir.to_owned(), dir.join("../libexec/wstream")]);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // A relative folder would mean another one wherever the daemon is started.
+    let in_path = std::env::split_paths(&path).filter(|dir| dir.is_absolute());
+    let mut places = beside.into_iter().flatten().chain(in_path);
+    places.find_map(|dir| Some(dir.join(name)).filter(|file| is_program(file)))
+}
+
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    std::fs::metadata(file)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }

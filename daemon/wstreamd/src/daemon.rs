@@ -4,9 +4,11 @@
 //! bus, [`ToTranscriber`] for the transcriber. Sound never passes through here; text always does.
 
 mod command;
+mod filtering;
 mod ledger;
 mod orders;
 mod outbox;
+mod plugins;
 mod settings;
 
 use std::sync::Arc;
@@ -15,7 +17,10 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::{mpsc, oneshot, watch};
 use wstream_api as api;
 
-pub use command::{Command, FeedRequest, FinalText, Property, Published, Signal};
+pub use command::{
+    Command, FeedRequest, FilterTimes, FinalText, PluginEntry, Property, Published, Signal,
+};
+pub use filtering::FILTER_QUEUE;
 pub use orders::ORDER_QUEUE;
 pub use outbox::{LatestPartial, SIGNAL_QUEUE};
 pub use settings::Settings;
@@ -24,9 +29,12 @@ pub(crate) use settings::check_language;
 use crate::capture::{self, Capture, CaptureRequest, SourceRequest};
 use crate::event::Event;
 use crate::fault::{Fault, FaultKind};
+use crate::filters;
+use crate::plugins::PluginState;
 use crate::speech::{SessionOptions, Speech};
 use crate::transcriber::ToTranscriber;
-use ledger::{Ledger, SourceKind};
+use filtering::Filtering;
+use ledger::{Due, Ledger, SourceKind};
 use orders::Orders;
 use outbox::Outbox;
 
@@ -46,6 +54,10 @@ pub struct Channels {
     pub to_transcriber_speech: mpsc::Sender<Speech>,
     /// Commands to the transcriber.
     pub to_transcriber: mpsc::Sender<ToTranscriber>,
+    /// To the chain of filters.
+    pub to_filters: mpsc::Sender<filters::Request>,
+    /// To the task that keeps plugins running: which ones.
+    pub to_plugins: watch::Sender<Arc<[String]>>,
     /// To the task that emits signals.
     pub to_signals: mpsc::Sender<Signal>,
     /// To the same task: partials, of which only the newest counts.
@@ -69,6 +81,12 @@ pub struct Daemon {
     settings: Settings,
     /// What is owed to whom: sessions and their utterances without an end.
     ledger: Ledger,
+    /// Who changes texts, and the texts with them.
+    filtering: Filtering,
+    /// Which plugins are to run; they are ended when this is dropped.
+    to_plugins: watch::Sender<Arc<[String]>>,
+    /// How they are.
+    supervised: Vec<PluginState>,
     /// The session that takes sound, with the handle that keeps its source open.
     listening: Option<Listening>,
     next_session: u64,
@@ -103,6 +121,9 @@ impl Daemon {
             outbox: Outbox::new(channels.to_signals, channels.to_partials),
             published: channels.published,
             ledger: Ledger::new(settings.config().limits.recent_finals as usize),
+            filtering: Filtering::new(channels.to_filters, &settings.config().plugins.keys),
+            to_plugins: channels.to_plugins,
+            supervised: Vec::new(),
             settings,
             listening: None,
             next_session: 1,
@@ -162,11 +183,25 @@ impl Daemon {
                 let _ = reply.send(self.ledger.recent(count as usize));
             }
             Command::WatchLevel { caller, watch } => self.watch_level(caller, watch),
+            Command::AddFilter(wanted, reply) => {
+                let _ = reply.send(self.add_filter(wanted));
+            }
+            Command::RemoveFilter {
+                caller,
+                path,
+                reply,
+            } => {
+                let _ = reply.send(self.remove_filter(&caller, &path));
+            }
+            Command::Plugins { reply } => {
+                let _ = reply.send(self.plugins());
+            }
             Command::CallerLeft { caller } => self.caller_left(&caller),
             Command::Reload(config) => {
                 self.settings.replace(config);
                 self.ledger
                     .keep_recent(self.settings.config().limits.recent_finals as usize);
+                self.configure_plugins();
                 self.apply_settings();
                 tracing::info!("configuration reloaded");
             }
@@ -301,6 +336,7 @@ impl Daemon {
             answer_all(waiting, Err(interrupted()));
         }
         self.orders.send(ToTranscriber::Cancel { session: newest });
+        self.filtering.give_up();
         for signal in self.ledger.cancel_all() {
             self.send(signal);
         }
@@ -308,6 +344,7 @@ impl Daemon {
 
     fn caller_left(&mut self, caller: &str) {
         self.level_watchers.retain(|watcher| watcher != caller);
+        self.filters_left(caller);
         self.tell_capture_of_watchers();
         let feeding = self
             .listening
@@ -398,9 +435,15 @@ impl Daemon {
             | Event::Final(_)
             | Event::Cut { .. }
             | Event::Failed { .. } => {
-                let signals = self.ledger.handle(event);
-                self.send_all(signals);
+                for due in self.ledger.handle(event) {
+                    match due {
+                        Due::Tell(signal) => self.send(signal),
+                        Due::Filter(text) => self.filter(text),
+                    }
+                }
             }
+            Event::Filtered(filtered) => self.filtered(filtered),
+            Event::Plugins(states) => self.plugins_changed(states),
         }
     }
 

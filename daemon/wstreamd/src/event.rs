@@ -5,6 +5,8 @@ use std::time::Instant;
 use wstream_wire::{Segment, Strategy};
 
 use crate::fault::Fault;
+use crate::filters::Filtered;
+use crate::plugins::PluginState;
 
 /// Most facts under way to the daemon; senders wait. The daemon only ever takes from it, so they
 /// never wait long.
@@ -93,6 +95,10 @@ pub enum Event {
         /// Why.
         fault: Fault,
     },
+    /// The chain of filters has done what it was asked.
+    Filtered(Filtered),
+    /// How the plugins of the configuration are now.
+    Plugins(Vec<PluginState>),
     /// Something without an utterance, worth telling the user once.
     Trouble(Fault),
 }

@@ -21,6 +21,8 @@ pub enum FaultKind {
     Busy,
     BadOption,
     BadConfig,
+    FilterFailed,
+    PluginFailed,
     Failed,
 }
 
@@ -44,6 +46,8 @@ impl FaultKind {
             FaultKind::Busy => "Busy",
             FaultKind::BadOption => "BadOption",
             FaultKind::BadConfig => "BadConfig",
+            FaultKind::FilterFailed => "FilterFailed",
+            FaultKind::PluginFailed => "PluginFailed",
             FaultKind::Failed => "Failed",
         }
     }

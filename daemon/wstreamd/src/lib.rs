@@ -9,7 +9,10 @@ pub mod bus;
 pub mod config;
 pub mod daemon;
 pub mod fault;
+pub mod filters;
+mod lines;
 pub mod log;
+pub mod plugins;
 pub mod run;
 pub mod speech;
 

@@ -8,13 +8,15 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::bus::{self, BusError, FromDaemon};
+use crate::bus::{self, BusError, FilterCalls, FromDaemon};
 use crate::config::{self, Choices, Config};
 use crate::daemon::{
-    COMMAND_QUEUE, Channels, Command, Daemon, ORDER_QUEUE, SIGNAL_QUEUE, Settings,
+    COMMAND_QUEUE, Channels, Command, Daemon, FILTER_QUEUE, ORDER_QUEUE, SIGNAL_QUEUE, Settings,
 };
 use crate::event::EVENT_QUEUE;
 use crate::fault::{Fault, FaultKind};
+use crate::filters;
+use crate::plugins::{self, Launcher};
 use crate::speech::SPEECH_QUEUE;
 use crate::transcriber::{self, ToTranscriber};
 
@@ -24,6 +26,9 @@ const LAST_FINALS: Duration = Duration::from_millis(1500);
 
 /// How long the engine may take to end after that.
 const ENGINE_END: Duration = Duration::from_millis(3000);
+
+/// How long the plugins may take to end after that; each is killed before.
+const PLUGINS_END: Duration = Duration::from_millis(2500);
 
 /// Why the daemon ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,8 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     let (commander, commands) = mpsc::channel(COMMAND_QUEUE);
     let (to_transcriber_speech, from_audio) = mpsc::channel(SPEECH_QUEUE);
     let (to_transcriber, from_daemon) = mpsc::channel(ORDER_QUEUE);
+    let (to_filters, requests) = mpsc::channel(FILTER_QUEUE);
+    let (to_plugins, run_plugins) = watch::channel(settings.config().plugins.run.as_slice().into());
     let (to_signals, signals) = mpsc::channel(SIGNAL_QUEUE);
     let (to_partials, partials) = watch::channel(None);
     let (publish, published) = watch::channel(settings.publish());
@@ -63,12 +70,18 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
         from_daemon,
         to_daemon.clone(),
     ));
+    let calls = FilterCalls::new(connection.clone());
+    tokio::spawn(filters::run(requests, to_daemon.clone(), calls));
+    let launcher = Launcher::choose(&connection).await;
+    let plugins = tokio::spawn(plugins::run(run_plugins, to_daemon.clone(), launcher));
     let channels = Channels {
         commands,
         events,
         to_daemon,
         to_transcriber_speech,
         to_transcriber: to_transcriber.clone(),
+        to_filters,
+        to_plugins,
         to_signals,
         to_partials,
         published: publish,
@@ -115,6 +128,8 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
         let _ = tokio::time::timeout(ENGINE_END, ended).await;
     }
     transcriber.abort();
+    // The daemon's end has told them to end too.
+    let _ = tokio::time::timeout(PLUGINS_END, plugins).await;
     // The daemon's end has closed the queue of signals; what is in it goes out first.
     if outcome.is_ok() {
         let _ = tokio::time::timeout(LAST_FINALS, emitting).await;

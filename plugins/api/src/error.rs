@@ -42,6 +42,10 @@ pub enum Error {
     BadOption(String),
     /// The configuration cannot be used.
     BadConfig(String),
+    /// A filter was late, failed, left the bus, or answered something else.
+    FilterFailed(String),
+    /// A plugin of the configuration is not installed, or does not stay up.
+    PluginFailed(String),
     /// Anything else.
     Failed(String),
 }
@@ -67,6 +71,8 @@ impl Error {
             "Busy" => Error::Busy,
             "BadOption" => Error::BadOption,
             "BadConfig" => Error::BadConfig,
+            "FilterFailed" => Error::FilterFailed,
+            "PluginFailed" => Error::PluginFailed,
             _ => Error::Failed,
         };
         variant(message)

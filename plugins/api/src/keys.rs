@@ -50,6 +50,10 @@ pub const CONFIDENCE: &str = "confidence";
 pub const CONTINUES: &str = "continues";
 /// `Final` detail, `s`: the text before filters.
 pub const RAW: &str = "raw";
+/// `Final` detail, `as`: keys that filters want pressed behind the text (`Return`, `Tab`,
+/// `BackSpace`), in this order; absent where there are none. Also the one detail of a filter's
+/// answer.
+pub const KEYS: &str = "keys";
 /// Detail of all signals of an utterance, `t`: the session's number.
 pub const SESSION: &str = "session";
 /// `SessionEnded` detail, `t`: how many utterances it had.
@@ -58,3 +62,25 @@ pub const UTTERANCES: &str = "utterances";
 pub const ERROR: &str = "error";
 /// `SessionEnded` detail, `s`: a sentence about that fault.
 pub const MESSAGE: &str = "message";
+
+/// Of an entry of `Plugins`, `s`: the name in the configuration, or that of the process.
+pub const NAME: &str = "name";
+/// Of an entry of `Plugins`, `s`: `running`; `waiting` for its next start after it has ended;
+/// `missing`: no such program is installed; `other`: started by somebody else.
+pub const STATE: &str = "state";
+/// Of an entry of `Plugins`, `u`: the process; absent where there is none.
+pub const PID: &str = "pid";
+/// Of an entry of `Plugins` from the configuration, `u`: how often it was started again after it
+/// had ended by itself.
+pub const RESTARTS: &str = "restarts";
+/// Of an entry of `Plugins` with filters, `u`: how many there are.
+pub const FILTERS: &str = "filters";
+/// Of an entry of `Plugins` with filters, `t`: how often they were asked.
+pub const CALLS: &str = "calls";
+/// Of an entry of `Plugins` with filters, `t`: how often they were passed over because they were
+/// late, failed or answered something else.
+pub const SKIPPED: &str = "skipped";
+/// Of an entry of `Plugins` with filters, `d`: mean milliseconds to an answer.
+pub const MEAN_MS: &str = "mean_ms";
+/// Of an entry of `Plugins` with filters, `d`: most milliseconds to an answer.
+pub const MAX_MS: &str = "max_ms";

@@ -1,6 +1,9 @@
 //! The bus contract of wstream: names, a client, typed errors, and the interface's XML.
 //!
-//! A program that wants to follow or steer dictation needs this crate and nothing of the daemon:
+//! A program that wants to follow or steer dictation needs this crate and nothing of the daemon.
+//! A plugin that only follows is a closure given to [`run`], one that changes texts a closure
+//! given to [`run_filter`]; [`Plugin`] is for those who do both, or await other things as well.
+//! Clients that want nothing but a few signals or calls take the proxy:
 //!
 //! ```no_run
 //! # async fn example() -> zbus::Result<()> {
@@ -49,11 +52,19 @@
 #![warn(missing_docs)]
 
 mod error;
+mod event;
+mod events;
+mod filter;
+mod plugin;
 mod proxy;
 
 pub mod keys;
 
 pub use error::Error;
+pub use event::{Details, Event};
+pub use events::Events;
+pub use filter::{Answer, FILTER_INTERFACE, FILTER_KEYS, FILTER_TIMEOUT_MS, FILTER_XML, Said};
+pub use plugin::{Plugin, PluginError, run, run_async, run_filter};
 pub use proxy::*;
 
 /// The well-known name on the session bus, and the interface's name.
@@ -74,3 +85,12 @@ pub const STATE_FINISHING: &str = "finishing";
 
 /// The backend that is always there: an engine that the daemon starts itself.
 pub const BACKEND_LOCAL: &str = "local";
+
+/// State of a plugin: its process runs.
+pub const PLUGIN_RUNNING: &str = "running";
+/// State of a plugin: it has ended by itself, and is started again after a pause.
+pub const PLUGIN_WAITING: &str = "waiting";
+/// State of a plugin: no program of its name is installed.
+pub const PLUGIN_MISSING: &str = "missing";
+/// State of who has a filter but was not started by the daemon.
+pub const PLUGIN_OTHER: &str = "other";

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use zbus::{Fd, OwnedVariant, Variant, proxy};
+use zbus::{Fd, ObjectPath, OwnedVariant, Variant, proxy};
 
 use crate::Error;
 
@@ -59,6 +59,21 @@ pub trait Dictation {
     /// leaves the bus.
     fn watch_level(&self, watch: bool) -> Result<(), Error>;
 
+    /// Has every final that has text pass through an object of the caller's with the interface
+    /// `org.wstream.Filter1` (its XML is [`crate::FILTER_XML`]), in the order of priority, lowest
+    /// first. One that does not answer within `timeout_ms` (1 to 2000) is passed over. Counted per
+    /// caller and object, where the last priority and timeout count; ends when the caller leaves
+    /// the bus.
+    fn add_filter(
+        &self,
+        filter: ObjectPath<'_>,
+        priority: i32,
+        timeout_ms: u32,
+    ) -> Result<(), Error>;
+
+    /// Takes an `AddFilter` of the caller's back.
+    fn remove_filter(&self, filter: ObjectPath<'_>) -> Result<(), Error>;
+
     /// `idle`, `listening` or `finishing`.
     #[zbus(property)]
     fn state(&self) -> zbus::Result<String>;
@@ -104,6 +119,13 @@ pub trait Dictation {
     #[zbus(property(emits_changed_signal = "false"))]
     fn microphones(&self) -> zbus::Result<Vec<(String, String)>>;
 
+    /// The plugins of the configuration and everybody else who has a filter. Keys are in
+    /// [`crate::keys`] from `NAME` on: name, state, pid, restarts, and the times of their filters.
+    /// A change is told when one of them starts, ends, or adds or removes a filter; the times are
+    /// those of the moment of reading.
+    #[zbus(property)]
+    fn plugins(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
+
     /// Speech began.
     #[zbus(signal)]
     fn started(
@@ -128,7 +150,7 @@ pub trait Dictation {
     #[zbus(signal)]
     fn ended(&self, utterance: u64, details: HashMap<&str, Variant<'_>>) -> zbus::Result<()>;
 
-    /// What was said; empty when nothing was. Every utterance ends by this, `Failed` or
+    /// What was said, behind the filters; empty when nothing was. Every utterance ends by this, `Failed` or
     /// `Cancelled`, and no `Partial` follows. A long utterance that is cut becomes several; all but
     /// the last have the detail `continues`.
     #[zbus(signal, name = "Final")]

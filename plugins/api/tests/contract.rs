@@ -125,6 +125,8 @@ fn signature(rust: &str) -> String {
         "()" => String::new(),
         "u64" => u64::SIGNATURE.to_string(),
         "u32" => u32::SIGNATURE.to_string(),
+        "i32" => i32::SIGNATURE.to_string(),
+        "ObjectPath<'_>" => zbus::ObjectPath::<'_>::SIGNATURE.to_string(),
         "f64" => f64::SIGNATURE.to_string(),
         "bool" => bool::SIGNATURE.to_string(),
         "&str" | "String" => String::SIGNATURE.to_string(),
@@ -132,6 +134,9 @@ fn signature(rust: &str) -> String {
         "Vec<String>" => Vec::<String>::SIGNATURE.to_string(),
         "Vec<(String, String)>" => Vec::<(String, String)>::SIGNATURE.to_string(),
         "Vec<RecentFinal>" => Vec::<wstream_api::RecentFinal>::SIGNATURE.to_string(),
+        "Vec<HashMap<String, OwnedVariant>>" => {
+            Vec::<HashMap<String, zbus::OwnedVariant>>::SIGNATURE.to_string()
+        }
         "HashMap<&str, Variant<'_>>" => HashMap::<&str, Variant<'_>>::SIGNATURE.to_string(),
         other => panic!("what is {other} on the bus?"),
     }
@@ -180,6 +185,8 @@ fn an_error_keeps_its_name_and_sentence() {
         "Busy",
         "BadOption",
         "BadConfig",
+        "FilterFailed",
+        "PluginFailed",
         "Failed",
     ] {
         let full = format!("org.wstream.Dictation1.Error.{name}");

@@ -4,16 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use wstream_api::Error;
+use wstream_api::{Error, keys};
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
-use zbus::{OwnedFd, OwnedVariant, Variant, interface};
+use zbus::{ObjectPath, OwnedFd, OwnedVariant, Variant, interface};
 
 use super::options::{self, Options};
 use super::{ending, error, signals};
 use crate::config::Key;
-use crate::daemon::{Command, Published};
+use crate::daemon::{Command, PluginEntry, Published};
 use crate::fault::Fault;
+use crate::filters::Wanted;
 
 type Details<'a> = HashMap<&'a str, Variant<'a>>;
 type RecentFinal = (u64, String, HashMap<&'static str, OwnedVariant>);
@@ -180,6 +181,45 @@ impl Dictation {
             .map_err(|_| ending())
     }
 
+    async fn add_filter(
+        &self,
+        filter: ObjectPath<'_>,
+        priority: i32,
+        timeout_ms: u32,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &zbus::Connection,
+    ) -> Result<(), Error> {
+        let caller = caller(&header);
+        let pid = process_of(connection, &caller).await;
+        let wanted = Wanted {
+            path: filter.as_str().to_owned(),
+            priority,
+            timeout_ms,
+            name: name_of(pid),
+            pid,
+            caller: caller.clone(),
+        };
+        let added = self.ask(|reply| Command::AddFilter(wanted, reply)).await?;
+        // Only now: whoever has left already is noticed at once, and behind the filter.
+        self.follow_caller(connection, &caller);
+        added.map_err(error)
+    }
+
+    async fn remove_filter(
+        &self,
+        filter: ObjectPath<'_>,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let (caller, path) = (caller(&header), filter.as_str().to_owned());
+        self.ask(|reply| Command::RemoveFilter {
+            caller,
+            path,
+            reply,
+        })
+        .await?
+        .map_err(error)
+    }
+
     #[zbus(property)]
     async fn state(&self) -> String {
         self.published(|published| published.state.to_owned())
@@ -251,6 +291,13 @@ impl Dictation {
             .collect())
     }
 
+    #[zbus(property)]
+    async fn plugins(&self) -> zbus::fdo::Result<Vec<HashMap<&'static str, Variant<'static>>>> {
+        let entries = self.ask(|reply| Command::Plugins { reply }).await;
+        let entries = entries.map_err(|error| zbus::fdo::Error::Failed(error.message()))?;
+        Ok(entries.into_iter().map(plugin).collect())
+    }
+
     #[zbus(signal)]
     pub(super) async fn started(
         emitter: &SignalEmitter<'_>,
@@ -312,6 +359,45 @@ impl Dictation {
 
     #[zbus(signal)]
     pub(super) async fn level(emitter: &SignalEmitter<'_>, rms: f64) -> zbus::Result<()>;
+}
+
+/// An entry of `Plugins` as it is on the bus.
+fn plugin(entry: PluginEntry) -> HashMap<&'static str, Variant<'static>> {
+    let mut plugin = HashMap::from([
+        (keys::NAME, Variant::from(entry.name)),
+        (keys::STATE, entry.state.into()),
+    ]);
+    if let Some(pid) = entry.pid {
+        plugin.insert(keys::PID, pid.into());
+    }
+    if let Some(restarts) = entry.restarts {
+        plugin.insert(keys::RESTARTS, restarts.into());
+    }
+    if let Some(times) = entry.filters {
+        plugin.insert(keys::FILTERS, times.filters.into());
+        plugin.insert(keys::CALLS, times.calls.into());
+        plugin.insert(keys::SKIPPED, times.skipped.into());
+        plugin.insert(keys::MEAN_MS, times.mean_ms.into());
+        plugin.insert(keys::MAX_MS, times.max_ms.into());
+    }
+    plugin
+}
+
+/// The process behind a unique bus name.
+async fn process_of(connection: &zbus::Connection, caller: &str) -> Option<u32> {
+    let bus = zbus::fdo::DBusProxy::new(connection).await.ok()?;
+    let name = zbus::names::BusName::try_from(caller).ok()?;
+    bus.get_connection_unix_process_id(name).await.ok()
+}
+
+/// What a process is called.
+fn name_of(pid: Option<u32>) -> String {
+    let name = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+    let name = name.as_deref().map_or("", str::trim);
+    if name.is_empty() {
+        return "a program".to_owned();
+    }
+    name.replace(char::is_control, "")
 }
 
 fn caller(header: &Header<'_>) -> String {

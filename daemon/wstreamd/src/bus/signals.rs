@@ -126,6 +126,13 @@ async fn emit_changed(
         Property::Language => dictation.language_changed(emitter).await,
         Property::Microphone => dictation.microphone_changed(emitter).await,
         Property::Backends => dictation.backends_changed(emitter).await,
+        Property::Plugins => {
+            // It asks the daemon, which may have ended; its last signals must still go out.
+            if let Err(error) = dictation.plugins_changed(emitter).await {
+                tracing::debug!(%error, "a change of the plugins was not told");
+            }
+            Ok(())
+        }
     }
 }
 
@@ -149,6 +156,9 @@ pub(super) fn final_details(text: &FinalText) -> Details<'_> {
     ]);
     if let Some(confidence) = text.confidence {
         details.insert(keys::CONFIDENCE, confidence.into());
+    }
+    if !text.keys.is_empty() {
+        details.insert(keys::KEYS, text.keys.as_slice().into());
     }
     if text.continues {
         details.insert(keys::CONTINUES, true.into());

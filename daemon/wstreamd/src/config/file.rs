@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use super::lists::{check_plugin_keys, check_plugins};
 use super::{BadList, Config, check_languages, check_vocabulary};
 use crate::endpoint::EndpointSettings;
 use crate::source::HOSTS;
@@ -140,6 +141,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     };
     check_languages(&config.languages).map_err(bad)?;
     check_vocabulary(&config.vocabulary).map_err(bad)?;
+    check_plugins(&config.plugins.run).map_err(bad)?;
+    check_plugin_keys(&config.plugins.keys).map_err(bad)?;
     if !config.model.is_empty() && !wstream_wire::files::is_model_name(&config.model) {
         return Err(value(
             "model",
@@ -247,6 +250,7 @@ mod tests {
             ("vad", 2),
             ("endpoint", 6),
             ("engine", 4),
+            ("plugins", 2),
             ("limits", 2),
         ] {
             assert_eq!(
@@ -293,6 +297,8 @@ mod tests {
             ("languages = [\"en\", \"auto\"]", "languages[1]"),
             ("vocabulary = [\"wstream\", \"\"]", "vocabulary[1]"),
             ("model = \"../x\"", "model"),
+            ("[plugins]\nrun = [\"../x\"]", "plugins.run[0]"),
+            ("[plugins]\nkeys = [\"F4\"]", "plugins.keys[0]"),
             ("backend = \"desk\"", "backend"),
             ("[remote.desk]\nurl = \"http://x\"", "remote.desk.url"),
             ("[remote.local]\nurl = \"ws://x\"", "remote.local"),

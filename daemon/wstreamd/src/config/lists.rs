@@ -1,4 +1,5 @@
-//! The lists of words and languages, in the file and as options of a session: what is allowed.
+//! The lists of words and languages, in the file and as options of a session, and of plugins: what
+//! is allowed.
 
 use wstream_wire::language;
 
@@ -8,6 +9,9 @@ const VOCABULARY_WORDS: usize = 100;
 
 /// Longest of them, in characters: a long name with its title.
 const WORD_CHARACTERS: usize = 64;
+
+/// Longest name of a plugin: with `wstream-` in front it must be one of a file and of a unit.
+const PLUGIN_CHARACTERS: usize = 64;
 
 /// An entry, or a list, that is not allowed.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,6 +61,36 @@ pub(crate) fn check_languages(languages: &[String]) -> Result<(), BadList> {
     }
 }
 
+/// Names of plugins: parts of a program's name, each once.
+pub(crate) fn check_plugins(names: &[String]) -> Result<(), BadList> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    for (index, name) in names.iter().enumerate() {
+        let problem = if name.is_empty() || name.starts_with('-') || !name.chars().all(is_plain) {
+            "not a plugin's name: use NAME of the program wstream-NAME, such as \"notify\""
+        } else if name.len() > PLUGIN_CHARACTERS {
+            "too long for the name of a program: use a shorter one"
+        } else if names[..index].contains(name) {
+            "there already: remove it"
+        } else {
+            continue;
+        };
+        return Err(bad("plugins.run", index, name, problem.to_owned()));
+    }
+    Ok(())
+}
+
+/// Keys that filters may ask for: those of the contract.
+pub(crate) fn check_plugin_keys(keys: &[String]) -> Result<(), BadList> {
+    match crate::filters::check_keys(keys) {
+        Ok(()) => Ok(()),
+        Err(index) => {
+            let known = wstream_api::FILTER_KEYS.join(", ");
+            let problem = format!("not a key that filters may ask for: use some of {known}");
+            Err(bad("plugins.keys", index, &keys[index], problem))
+        }
+    }
+}
+
 fn bad(key: &str, index: usize, value: &str, problem: String) -> BadList {
     BadList {
         key: format!("{key}[{index}]"),
@@ -83,6 +117,19 @@ mod tests {
         );
         assert_eq!(check_vocabulary(&vec!["word".to_owned(); 100]), Ok(()));
         assert_eq!(check_languages(&list(&["en", "de", "yue"])), Ok(()));
+    }
+
+    #[test]
+    fn plugins_and_keys_are_names_that_can_be() {
+        assert_eq!(check_plugins(&list(&["notify", "my-words2"])), Ok(()));
+        let long = "x".repeat(PLUGIN_CHARACTERS + 1);
+        for name in ["", "-x", "../sh", "a b", "Notify", "notify", long.as_str()] {
+            let refused = check_plugins(&list(&["notify", name])).unwrap_err();
+            assert_eq!(refused.key, "plugins.run[1]");
+        }
+        assert_eq!(check_plugin_keys(&list(&["Return", "BackSpace"])), Ok(()));
+        let refused = check_plugin_keys(&list(&["Return", "return"])).unwrap_err();
+        assert_eq!(refused.key, "plugins.keys[1]");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use wstream_wire::Segment;
 use crate::capture::FeedFormat;
 use crate::config::{Config, Key};
 use crate::fault::Fault;
+use crate::filters::Wanted;
 use crate::speech::SessionOptions;
 
 /// What the daemon is asked to do. Replies are dropped when the daemon ends.
@@ -62,6 +63,22 @@ pub enum Command {
         /// Wanted.
         watch: bool,
     },
+    /// Finals are to pass through a caller's object.
+    AddFilter(Wanted, oneshot::Sender<Result<(), Fault>>),
+    /// And no more.
+    RemoveFilter {
+        /// Unique bus name.
+        caller: String,
+        /// Its object.
+        path: String,
+        /// Whether it was there.
+        reply: oneshot::Sender<Result<(), Fault>>,
+    },
+    /// The plugins and the filters.
+    Plugins {
+        /// Those of the configuration first.
+        reply: oneshot::Sender<Vec<PluginEntry>>,
+    },
     /// A caller that has something here has left the bus.
     CallerLeft {
         /// Unique bus name.
@@ -106,6 +123,8 @@ pub struct FinalText {
     pub text: String,
     /// Before filters.
     pub raw: String,
+    /// That filters want pressed behind the text.
+    pub keys: Vec<String>,
     /// ISO 639-1; empty: unknown.
     pub language: String,
     /// Times from the utterance's start.
@@ -124,6 +143,36 @@ pub struct FinalText {
     pub backend: String,
     /// Whether a long utterance was cut here, and goes on as the one that starts next.
     pub continues: bool,
+}
+
+/// An entry of the property `Plugins`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginEntry {
+    /// In the configuration, or of the process.
+    pub name: String,
+    /// As on the bus.
+    pub state: &'static str,
+    /// The process.
+    pub pid: Option<u32>,
+    /// For those of the configuration: how often started again.
+    pub restarts: Option<u32>,
+    /// For those with filters.
+    pub filters: Option<FilterTimes>,
+}
+
+/// How a plugin's filters have done.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FilterTimes {
+    /// How many there are.
+    pub filters: u32,
+    /// How often they were asked.
+    pub calls: u64,
+    /// How often they were passed over.
+    pub skipped: u64,
+    /// Milliseconds to an answer.
+    pub mean_ms: f64,
+    /// Of the slowest.
+    pub max_ms: f64,
 }
 
 /// What the bus is told, in this order.
@@ -180,6 +229,7 @@ pub enum Property {
     Language,
     Microphone,
     Backends,
+    Plugins,
 }
 
 /// What property reads are answered with, without asking the daemon task.

@@ -1,5 +1,6 @@
 //! What is owed: every utterance that started gets exactly one end, and every session ends when
-//! its last utterance has. No input or output: events in, signals out.
+//! its last utterance has. No input or output: events in, signals out. A text passes the filters
+//! between its answer and its end.
 //!
 //! Behind a cut an utterance goes on under a new number; what its source still says of it comes
 //! under the old one.
@@ -28,11 +29,23 @@ impl SourceKind {
     }
 }
 
+/// What follows from an event, in this order.
+#[derive(Debug)]
+pub(super) enum Due {
+    /// The bus is told.
+    Tell(Signal),
+    /// A text passes the filters, and then is [`Ledger::finish`]ed.
+    Filter(Box<FinalText>),
+}
+
 /// Sessions that have not ended, and their utterances.
 #[derive(Debug)]
 pub(super) struct Ledger {
     sessions: BTreeMap<u64, Session>,
+    /// Those that wait for their text.
     owed: BTreeMap<u64, Owed>,
+    /// Those whose text is with the filters.
+    answered: BTreeMap<u64, Owed>,
     /// The last finals, oldest first; at most `recent_limit`.
     recent: VecDeque<FinalText>,
     recent_limit: usize,
@@ -68,6 +81,7 @@ impl Ledger {
         Ledger {
             sessions: BTreeMap::new(),
             owed: BTreeMap::new(),
+            answered: BTreeMap::new(),
             recent: VecDeque::new(),
             recent_limit,
         }
@@ -108,13 +122,13 @@ impl Ledger {
         self.sessions.get(&session).map(|session| session.kind)
     }
 
-    /// The session of an utterance that is still owed.
+    /// The session of an utterance that waits for its text.
     pub(super) fn session_of(&self, utterance: u64) -> Option<u64> {
         self.owed.get(&utterance).map(|owed| owed.session)
     }
 
     /// The facts of one utterance. Those of a session or utterance that has ended are dropped.
-    pub(super) fn handle(&mut self, event: Event) -> Vec<Signal> {
+    pub(super) fn handle(&mut self, event: Event) -> Vec<Due> {
         match event {
             Event::Started {
                 utterance,
@@ -131,16 +145,16 @@ impl Ledger {
                 Some((utterance, owed)) => {
                     owed.ended_at = Some(at);
                     owed.duration_s = duration_s - owed.before_s;
-                    vec![Signal::Ended {
+                    vec![Due::Tell(Signal::Ended {
                         utterance,
                         session,
                         at_s,
                         duration_s: owed.duration_s,
-                    }]
+                    })]
                 }
                 None => Vec::new(),
             },
-            Event::Final(transcript) => self.finish(transcript),
+            Event::Final(transcript) => self.answer(transcript).into_iter().collect(),
             Event::Cut {
                 transcript,
                 duration_s,
@@ -156,7 +170,8 @@ impl Ledger {
                         session,
                         fault,
                     };
-                    self.with_session_end(failed, session)
+                    let signals = self.with_session_end(failed, session);
+                    signals.into_iter().map(Due::Tell).collect()
                 }
                 None => Vec::new(),
             },
@@ -174,7 +189,7 @@ impl Ledger {
         Some((number, owed))
     }
 
-    fn started(&mut self, utterance: u64, session: u64, at_s: f64) -> Vec<Signal> {
+    fn started(&mut self, utterance: u64, session: u64, at_s: f64) -> Vec<Due> {
         let Some(opened) = self.sessions.get_mut(&session) else {
             return Vec::new();
         };
@@ -189,25 +204,39 @@ impl Ledger {
             duration_s: 0.0,
         };
         self.owed.insert(utterance, owed);
-        vec![Signal::Started {
+        vec![Due::Tell(Signal::Started {
             utterance,
             session,
             source,
             at_s,
-        }]
+        })]
     }
 
-    fn finish(&mut self, transcript: Transcript) -> Vec<Signal> {
-        let Some(owed) = self.owed.remove(&transcript.utterance) else {
+    fn answer(&mut self, transcript: Transcript) -> Option<Due> {
+        let owed = self.owed.remove(&transcript.utterance)?;
+        let text = final_text(transcript, &owed);
+        self.answered.insert(text.utterance, owed);
+        Some(Due::Filter(text))
+    }
+
+    /// Ends an utterance with its text, as the filters left it; kept for those who ask for the
+    /// recent ones. A text that is not owed any more is dropped.
+    pub(super) fn finish(&mut self, mut text: Box<FinalText>) -> Vec<Signal> {
+        let Some(owed) = self.answered.remove(&text.utterance) else {
             return Vec::new();
         };
-        let text = self.final_text(transcript, &owed);
+        let latency = owed.ended_at.map(|at| at.elapsed().as_secs_f64() * 1e3);
+        text.latency_ms = latency.unwrap_or_default();
+        if !text.text.is_empty() {
+            self.recent.push_back((*text).clone());
+            self.keep_recent(self.recent_limit);
+        }
         self.with_session_end(Signal::Final(text), owed.session)
     }
 
     /// An utterance ends at a cut, and what goes on begins. Its source may have ended it already:
     /// then all that is left of it is the end of what goes on.
-    fn cut(&mut self, transcript: Transcript, duration_s: f64, next: u64) -> Vec<Signal> {
+    fn cut(&mut self, transcript: Transcript, duration_s: f64, next: u64) -> Vec<Due> {
         let utterance = transcript.utterance;
         let Some(mut owed) = self.owed.remove(&utterance) else {
             return Vec::new();
@@ -222,55 +251,31 @@ impl Ledger {
             ended_at: owed.ended_at,
             duration_s: (owed.duration_s - duration_s).max(0.0),
         };
-        let mut signals = Vec::new();
+        let mut due = Vec::new();
         owed.duration_s = duration_s;
         if owed.ended_at.is_none() {
             owed.ended_at = Some(Instant::now());
-            signals.push(Signal::Ended {
+            due.push(Due::Tell(Signal::Ended {
                 utterance,
                 session,
                 at_s,
                 duration_s,
-            });
+            }));
         }
-        let mut text = self.final_text(transcript, &owed);
+        let mut text = final_text(transcript, &owed);
         text.continues = true;
-        signals.push(Signal::Final(text));
+        self.answered.insert(utterance, owed);
+        due.push(Due::Filter(text));
         let ended = rest.ended_at.is_some().then_some(Signal::Ended {
             utterance: next,
             session,
             at_s: at_s + rest.duration_s,
             duration_s: rest.duration_s,
         });
-        signals.extend(self.started(next, session, at_s));
+        due.extend(self.started(next, session, at_s));
         self.owed.insert(next, rest);
-        signals.extend(ended);
-        signals
-    }
-
-    /// A final with its details; kept for those who ask for the recent ones.
-    fn final_text(&mut self, transcript: Transcript, owed: &Owed) -> Box<FinalText> {
-        let latency = owed.ended_at.map(|at| at.elapsed().as_secs_f64() * 1e3);
-        let text = FinalText {
-            utterance: transcript.utterance,
-            session: owed.session,
-            raw: transcript.text.clone(),
-            text: transcript.text,
-            language: transcript.language,
-            segments: transcript.segments,
-            duration_s: owed.duration_s,
-            processing_time_ms: transcript.processing_time_ms,
-            latency_ms: latency.unwrap_or_default(),
-            confidence: transcript.confidence,
-            strategy: transcript.strategy.to_string(),
-            backend: transcript.backend,
-            continues: false,
-        };
-        if !text.text.is_empty() {
-            self.recent.push_back(text.clone());
-            self.keep_recent(self.recent_limit);
-        }
-        Box::new(text)
+        due.extend(ended.map(Due::Tell));
+        due
     }
 
     /// No more utterances of this session will start.
@@ -285,7 +290,8 @@ impl Ledger {
 
     /// Ends everything that is owed, without text.
     pub(super) fn cancel_all(&mut self) -> Vec<Signal> {
-        let owed = std::mem::take(&mut self.owed);
+        let mut owed = std::mem::take(&mut self.owed);
+        owed.append(&mut self.answered);
         let sessions = std::mem::take(&mut self.sessions);
         let cancelled = owed
             .into_keys()
@@ -320,7 +326,8 @@ impl Ledger {
     }
 
     fn session_end(&mut self, session: u64) -> Option<Signal> {
-        if self.owed.values().any(|owed| owed.session == session) {
+        let mut owed = self.owed.values().chain(self.answered.values());
+        if owed.any(|owed| owed.session == session) {
             return None;
         }
         let over = self.sessions.get(&session)?.captured;
@@ -331,6 +338,26 @@ impl Ledger {
             fault: ended.fault,
         })
     }
+}
+
+/// A text with its details, before all filters.
+fn final_text(transcript: Transcript, owed: &Owed) -> Box<FinalText> {
+    Box::new(FinalText {
+        utterance: transcript.utterance,
+        session: owed.session,
+        raw: transcript.text.clone(),
+        text: transcript.text,
+        keys: Vec::new(),
+        language: transcript.language,
+        segments: transcript.segments,
+        duration_s: owed.duration_s,
+        processing_time_ms: transcript.processing_time_ms,
+        latency_ms: 0.0,
+        confidence: transcript.confidence,
+        strategy: transcript.strategy.to_string(),
+        backend: transcript.backend,
+        continues: false,
+    })
 }
 
 #[cfg(test)]
@@ -410,19 +437,29 @@ mod tests {
             .collect()
     }
 
+    /// What the bus is told after an event where nobody filters.
+    fn after(ledger: &mut Ledger, event: Event) -> Vec<String> {
+        let due = ledger.handle(event);
+        let signals = due.into_iter().flat_map(|due| match due {
+            Due::Tell(signal) => vec![signal],
+            Due::Filter(text) => ledger.finish(text),
+        });
+        names(signals.collect())
+    }
+
     #[test]
     fn every_utterance_gets_one_end_and_the_session_ends_after_the_last() {
         let mut ledger = Ledger::new(10);
         ledger.open_session(1, SourceKind::Microphone);
-        assert_eq!(names(ledger.handle(started(1, 1))), ["started 1"]);
-        assert_eq!(names(ledger.handle(ended(1, 1))), ["ended 1"]);
-        assert_eq!(names(ledger.handle(started(2, 1))), ["started 2"]);
-        assert_eq!(names(ledger.handle(text(1, "one"))), ["final 1 one"]);
-        assert!(names(ledger.handle(text(1, "again"))).is_empty());
-        assert!(names(ledger.handle(failed(1))).is_empty());
+        assert_eq!(after(&mut ledger, started(1, 1)), ["started 1"]);
+        assert_eq!(after(&mut ledger, ended(1, 1)), ["ended 1"]);
+        assert_eq!(after(&mut ledger, started(2, 1)), ["started 2"]);
+        assert_eq!(after(&mut ledger, text(1, "one")), ["final 1 one"]);
+        assert!(after(&mut ledger, text(1, "again")).is_empty());
+        assert!(after(&mut ledger, failed(1)).is_empty());
         assert!(names(ledger.capture_ended(1, None)).is_empty());
         assert_eq!(
-            names(ledger.handle(failed(2))),
+            after(&mut ledger, failed(2)),
             ["failed 2", "session 1 of 2"]
         );
         assert!(ledger.is_empty());
@@ -440,15 +477,15 @@ mod tests {
     fn cancel_ends_everything_and_late_facts_are_dropped() {
         let mut ledger = Ledger::new(10);
         ledger.open_session(1, SourceKind::Microphone);
-        ledger.handle(started(1, 1));
-        ledger.handle(ended(1, 1));
-        ledger.handle(started(2, 1));
+        after(&mut ledger, started(1, 1));
+        after(&mut ledger, ended(1, 1));
+        after(&mut ledger, started(2, 1));
         assert_eq!(
             names(ledger.cancel_all()),
             ["cancelled 1", "cancelled 2", "session 1 of 2"]
         );
         for late in [started(3, 1), ended(2, 1), text(1, "late"), failed(2)] {
-            assert!(ledger.handle(late).is_empty());
+            assert!(after(&mut ledger, late).is_empty());
         }
         assert!(ledger.capture_ended(1, None).is_empty());
     }
@@ -457,37 +494,37 @@ mod tests {
     fn behind_a_cut_an_utterance_goes_on_under_another_number() {
         let mut ledger = Ledger::new(10);
         ledger.open_session(1, SourceKind::Microphone);
-        ledger.handle(started(1, 1));
+        after(&mut ledger, started(1, 1));
         assert_eq!(
-            names(ledger.handle(cut(1, "one", 7))),
+            after(&mut ledger, cut(1, "one", 7)),
             ["ended 1", "final 1 one and on", "started 7"]
         );
         // The next has begun already: a feed runs ahead.
-        ledger.handle(started(2, 1));
+        after(&mut ledger, started(2, 1));
         assert_eq!(
-            names(ledger.handle(cut(7, "two", 8))),
+            after(&mut ledger, cut(7, "two", 8)),
             ["ended 7", "final 7 two and on", "started 8"]
         );
-        let signals = ledger.handle(ended(1, 1));
-        let Signal::Ended {
+        let due = ledger.handle(ended(1, 1));
+        let Due::Tell(Signal::Ended {
             utterance,
             at_s,
             duration_s,
             ..
-        } = signals[0]
+        }) = due[0]
         else {
-            panic!("{signals:?}");
+            panic!("{due:?}");
         };
         assert_eq!((utterance, at_s, duration_s), (8, 1.0, 0.5));
         // The source has ended it: what is cut off now changes no end.
         assert_eq!(
-            names(ledger.handle(cut(8, "three", 9))),
+            after(&mut ledger, cut(8, "three", 9)),
             ["final 8 three and on", "started 9", "ended 9"]
         );
         assert!(names(ledger.capture_ended(1, None)).is_empty());
-        assert_eq!(names(ledger.handle(text(9, "four"))), ["final 9 four"]);
+        assert_eq!(after(&mut ledger, text(9, "four")), ["final 9 four"]);
         assert_eq!(
-            names(ledger.handle(text(2, "five"))),
+            after(&mut ledger, text(2, "five")),
             ["final 2 five", "session 1 of 5"]
         );
     }
@@ -497,29 +534,29 @@ mod tests {
         // Its source fails it, by the number that it knows.
         let mut ledger = Ledger::new(10);
         ledger.open_session(1, SourceKind::Microphone);
-        ledger.handle(started(1, 1));
-        ledger.handle(cut(1, "one", 7));
-        assert_eq!(names(ledger.handle(failed(1))), ["failed 7"]);
-        assert!(names(ledger.handle(ended(1, 1))).is_empty());
-        assert!(names(ledger.handle(text(7, "late"))).is_empty());
+        after(&mut ledger, started(1, 1));
+        after(&mut ledger, cut(1, "one", 7));
+        assert_eq!(after(&mut ledger, failed(1)), ["failed 7"]);
+        assert!(after(&mut ledger, ended(1, 1)).is_empty());
+        assert!(after(&mut ledger, text(7, "late")).is_empty());
         // Its server fails it.
-        ledger.handle(started(2, 1));
-        ledger.handle(cut(2, "one", 8));
-        assert_eq!(names(ledger.handle(failed(8))), ["failed 8"]);
-        assert!(names(ledger.handle(ended(2, 1))).is_empty());
+        after(&mut ledger, started(2, 1));
+        after(&mut ledger, cut(2, "one", 8));
+        assert_eq!(after(&mut ledger, failed(8)), ["failed 8"]);
+        assert!(after(&mut ledger, ended(2, 1)).is_empty());
         // It failed before its cut was heard of: it does not go on.
-        ledger.handle(started(3, 1));
-        assert_eq!(names(ledger.handle(failed(3))), ["failed 3"]);
-        assert!(names(ledger.handle(cut(3, "late", 9))).is_empty());
-        assert!(names(ledger.handle(text(9, "late"))).is_empty());
+        after(&mut ledger, started(3, 1));
+        assert_eq!(after(&mut ledger, failed(3)), ["failed 3"]);
+        assert!(after(&mut ledger, cut(3, "late", 9)).is_empty());
+        assert!(after(&mut ledger, text(9, "late")).is_empty());
         // Cancelled.
-        ledger.handle(started(4, 1));
-        ledger.handle(cut(4, "one", 10));
+        after(&mut ledger, started(4, 1));
+        after(&mut ledger, cut(4, "one", 10));
         assert_eq!(
             names(ledger.cancel_all()),
             ["cancelled 10", "session 1 of 7"]
         );
-        assert!(names(ledger.handle(cut(10, "late", 11))).is_empty());
+        assert!(after(&mut ledger, cut(10, "late", 11)).is_empty());
         assert!(ledger.is_empty());
     }
 
@@ -528,13 +565,63 @@ mod tests {
         let mut ledger = Ledger::new(2);
         ledger.open_session(1, SourceKind::Microphone);
         for utterance in 1..=4 {
-            ledger.handle(started(utterance, 1));
-            ledger.handle(text(utterance, if utterance == 3 { "" } else { "word" }));
+            after(&mut ledger, started(utterance, 1));
+            after(
+                &mut ledger,
+                text(utterance, if utterance == 3 { "" } else { "word" }),
+            );
         }
         let numbers: Vec<u64> = ledger.recent(10).iter().map(|f| f.utterance).collect();
         assert_eq!(numbers, [2, 4]);
         assert_eq!(ledger.recent(1).len(), 1);
         ledger.keep_recent(0);
         assert!(ledger.recent(10).is_empty());
+    }
+
+    fn to_filter(due: Vec<Due>) -> Box<FinalText> {
+        let is_text = |due| match due {
+            Due::Filter(text) => Some(text),
+            Due::Tell(_) => None,
+        };
+        due.into_iter().find_map(is_text).unwrap()
+    }
+
+    #[test]
+    fn a_text_with_the_filters_is_owed_until_it_is_finished() {
+        let mut ledger = Ledger::new(10);
+        ledger.open_session(1, SourceKind::Microphone);
+        after(&mut ledger, started(1, 1));
+        let mut said = to_filter(ledger.handle(text(1, "one")));
+        assert!(names(ledger.capture_ended(1, None)).is_empty());
+        assert_eq!(ledger.session_of(1), None, "no partial may come now");
+        for late in [text(1, "again"), failed(1), ended(1, 1), cut(1, "x", 9)] {
+            assert!(after(&mut ledger, late).is_empty());
+        }
+        assert!(!ledger.is_empty());
+        said.text = "ONE".to_owned();
+        assert_eq!(
+            names(ledger.finish(said.clone())),
+            ["final 1 ONE", "session 1 of 1"]
+        );
+        assert!(ledger.finish(said).is_empty());
+        let recent = &ledger.recent(1)[0];
+        assert_eq!((&*recent.text, &*recent.raw), ("ONE", "one"));
+    }
+
+    #[test]
+    fn a_text_with_the_filters_can_be_cancelled_and_what_goes_on_behind_it_is_told_apart() {
+        let mut ledger = Ledger::new(10);
+        ledger.open_session(1, SourceKind::Microphone);
+        after(&mut ledger, started(1, 1));
+        let first = to_filter(ledger.handle(cut(1, "one", 7)));
+        assert_eq!(after(&mut ledger, ended(1, 1)), ["ended 7"]);
+        assert_eq!(names(ledger.finish(first)), ["final 1 one and on"]);
+        let second = to_filter(ledger.handle(text(7, "two")));
+        assert_eq!(
+            names(ledger.cancel_all()),
+            ["cancelled 7", "session 1 of 2"]
+        );
+        assert!(ledger.finish(second).is_empty());
+        assert!(ledger.is_empty());
     }
 }

@@ -8,15 +8,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tracing::{debug, trace, warn};
 
 use super::EngineSettings;
-
-/// The longest line of the engine's log that is passed on whole.
-const LONGEST_LINE: usize = 4096;
+use crate::lines;
 
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +64,7 @@ pub(super) fn start(settings: &EngineSettings) -> Result<(Engine, UnixStream), S
     let mut child = command.spawn().map_err(StartError::Spawn)?;
     debug!(pid = child.id(), model = %settings.model_path.display(), "the engine has been started");
     if let Some(stderr) = child.stderr.take() {
-        tokio::spawn(log_lines(stderr));
+        tokio::spawn(lines::each(stderr, log_line));
     }
     Ok((Engine { child }, stream))
 }
@@ -101,41 +98,11 @@ impl Engine {
     }
 }
 
-/// Passes the engine's log on until it closes its standard error.
-async fn log_lines(stderr: impl AsyncRead + Unpin) {
-    let mut stderr = BufReader::with_capacity(LONGEST_LINE, stderr);
-    let mut line: Vec<u8> = Vec::new();
-    loop {
-        let (used, ends) = match stderr.fill_buf().await {
-            Ok([]) | Err(_) => break,
-            Ok(bytes) => match bytes.iter().position(|&byte| byte == b'\n') {
-                Some(at) => {
-                    line.extend_from_slice(&bytes[..at]);
-                    (at + 1, true)
-                }
-                None => {
-                    line.extend_from_slice(bytes);
-                    (bytes.len(), false)
-                }
-            },
-        };
-        stderr.consume(used);
-        if ends || line.len() >= LONGEST_LINE {
-            log_line(&line);
-            line.clear();
-        }
-    }
-    log_line(&line);
-}
-
 /// The engine keeps dictated text at `TRACE`, and there it stays.
-fn log_line(line: &[u8]) {
-    let line = String::from_utf8_lossy(line);
-    let line = line.trim_end();
+fn log_line(line: &str) {
     // The level is among the first words, behind the time.
     let is_level = |level| line.split_whitespace().take(3).any(|word| word == level);
-    if line.is_empty() {
-    } else if is_level("TRACE") {
+    if is_level("TRACE") {
         trace!(target: "wstream_engine", "{line}");
     } else if is_level("WARN") || is_level("ERROR") {
         warn!(target: "wstream_engine", "{line}");
