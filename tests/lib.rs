@@ -2,6 +2,7 @@
 //! and a client that sees every signal.
 
 mod counting;
+pub mod between;
 mod desktop;
 mod follower;
 mod scene;

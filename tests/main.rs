@@ -3,11 +3,12 @@
 mod contract;
 mod errors;
 mod faults;
-mod growth;
 mod filters;
+mod growth;
 mod hooks;
 mod many_finals;
 mod microphone;
 mod plugins;
+mod remote;
 mod streaming;
 mod v1;

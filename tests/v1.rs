@@ -1,13 +1,12 @@
 //! Version 1: clients and servers from before keep working with ours, unchanged.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::process::Child;
 use tokio_tungstenite::tungstenite::Message;
-use wstream_tests::{Desktop, Follower, models_with, program, python_with, said, sound};
+use wstream_tests::between::Engine;
+use wstream_tests::{Desktop, Follower, models_with, python_with, said, sound};
 use wstream_wire::{FRAME_SAMPLES, Strategy, v1};
 
 const SENTENCES: [&str; 3] = [
@@ -15,42 +14,6 @@ const SENTENCES: [&str; 3] = [
     "Please open the window and close the door.",
     "Nobody knows how deep the water is.",
 ];
-
-/// An engine on a TCP port of its own.
-struct Server {
-    url: String,
-    _engine: Child,
-}
-
-async fn serve(desktop: &Desktop) -> Result<Server> {
-    // A port that was free a moment ago; the engine says so if it is taken meanwhile.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port();
-    let engine = desktop
-        .command(program("wstream-engine"))
-        .args([
-            "--listen",
-            &format!("127.0.0.1:{port}"),
-            "--model",
-            "tiny.en",
-        ])
-        .stdin(Stdio::null())
-        .spawn()?;
-    for _ in 0..600 {
-        if tokio::net::TcpStream::connect(("127.0.0.1", port))
-            .await
-            .is_ok()
-        {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    Ok(Server {
-        url: format!("ws://127.0.0.1:{port}"),
-        _engine: engine,
-    })
-}
 
 fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     SENTENCES
@@ -98,14 +61,15 @@ async fn a_python_client_and_ours_get_the_same_finals() -> Result<()> {
         return Ok(());
     };
     let desktop = Desktop::new(&models).await?;
-    let server = serve(&desktop).await?;
+    let server = Engine::start(&desktop).await?;
+    let url = format!("ws://127.0.0.1:{}", server.port);
     let files = files(desktop.path())?;
     for strategy in Strategy::ALL {
-        let ours = our_client(&server.url, strategy, &files).await?;
+        let ours = our_client(&url, strategy, &files).await?;
         let output = desktop
             .command(&python)
             .arg(wstream_tests::root().join("tests/v1_client.py"))
-            .args([&server.url, strategy.as_str()])
+            .args([&url, strategy.as_str()])
             .args(&files)
             .output()
             .await?;
@@ -138,8 +102,9 @@ async fn strategies_switch_while_speaking_to_a_version_1_server() -> Result<()> 
         return Ok(());
     };
     let desktop = Desktop::new(&models).await?;
-    let server = serve(&desktop).await?;
-    let relay = relay_without_subprotocol(&server.url).await?;
+    let server = Engine::start(&desktop).await?;
+    let url = format!("ws://127.0.0.1:{}", server.port);
+    let relay = relay_without_subprotocol(&url).await?;
     desktop.configure(&format!(
         "model = \"tiny.en\"\nbackend = \"old\"\n[remote.old]\nurl = \"{relay}\"\n"
     ))?;

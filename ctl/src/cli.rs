@@ -18,7 +18,7 @@ microphone, shows the words as they come, transcribes sound files, and chooses m
 strategy and microphone.
 
 The daemon is started by the bus when a command needs it. Commands that would have nothing to do \
-without it (status, stop, cancel, monitor, plugins, waybar) leave it alone.";
+without it (status, stop, cancel, retry, monitor, plugins, waybar) leave it alone.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,6 +48,7 @@ pub(crate) enum Command {
     Stop(stop::Stop),
     Toggle(toggle::Toggle),
     Cancel(cancel::Cancel),
+    Retry(retry::Retry),
     Status(status::Status),
     Listen(listen::Listen),
     Transcribe(transcribe::Transcribe),

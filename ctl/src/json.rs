@@ -47,6 +47,16 @@ impl Object {
         })
     }
 
+    /// The text called `key`.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.members().find(|(name, _)| *name == key)?.1.as_str()
+    }
+
+    /// The number called `key`.
+    pub(crate) fn number(&self, key: &str) -> Option<u64> {
+        self.members().find(|(name, _)| *name == key)?.1.as_u64()
+    }
+
     /// The members in their order.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value))

@@ -40,6 +40,7 @@ fn without_a_bus_every_command_says_so() {
         &["stop"],
         &["toggle"],
         &["cancel"],
+        &["retry"],
         &["status"],
         &["status", "--json", "--follow"],
         &["listen"],

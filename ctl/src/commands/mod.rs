@@ -11,6 +11,7 @@ pub(crate) mod microphone;
 pub(crate) mod model;
 pub(crate) mod monitor;
 pub(crate) mod plugins;
+pub(crate) mod retry;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
@@ -30,6 +31,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Stop(stop) => stop.run().await,
         Command::Toggle(toggle) => toggle.run().await,
         Command::Cancel(cancel) => cancel.run().await,
+        Command::Retry(retry) => retry.run().await,
         Command::Status(status) => status.run().await,
         Command::Listen(listen) => listen.run().await,
         Command::Transcribe(transcribe) => transcribe.run().await,

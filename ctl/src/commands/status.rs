@@ -1,6 +1,8 @@
 //! `wstreamctl status`
 
 use clap::Args;
+use wstream_api::keys;
+use zbus::Variant;
 
 use crate::bus::{Bus, Events, read};
 use crate::event::Event;
@@ -70,11 +72,22 @@ impl Status {
         if self.follow {
             return output::line(&one_line(status));
         }
+        let is_news = |key: &str, text: &str| match key {
+            "problem" => !text.is_empty(),
+            "server" => text != wstream_api::SERVER_IDLE,
+            "serving" => status.text("backend") != Some(text),
+            _ => true,
+        };
         for (key, value) in status.members() {
             // Lists are for programs; the commands of their names show them better.
-            if let Some(text) = value.as_str() {
+            if let Some(text) = value.as_str().filter(|text| is_news(key, text)) {
                 output::line(&format!("{key:<11} {}", shown(key, text)))?;
             }
+        }
+        if let Some(kept) = status.number("kept").filter(|kept| *kept > 0) {
+            let them = if kept == 1 { "utterance" } else { "utterances" };
+            let what = format!("{kept} {them} that failed; `wstreamctl retry` tries again");
+            output::line(&format!("{:<11} {what}", "kept"))?;
         }
         Ok(())
     }
@@ -109,15 +122,28 @@ async fn current(bus: &Bus) -> Result<Object, Failure> {
         read("Microphone", daemon.microphone()),
         read("Version", daemon.version()),
     )?;
-    let (strategies, backends, models) = tokio::try_join!(
+    let (server, strategies, backends, models) = tokio::try_join!(
+        read("Server", daemon.server()),
         read("Strategies", daemon.strategies()),
         read("Backends", daemon.backends()),
         read("Models", daemon.models()),
     )?;
+    let text = |key: &str| match server.get(key).map(|value| &**value) {
+        Some(Variant::Str(text)) => text.to_string(),
+        _ => String::new(),
+    };
+    let kept = match server.get(keys::KEPT).map(|value| &**value) {
+        Some(Variant::U32(kept)) => *kept,
+        _ => 0,
+    };
     Ok(Object::plain()
         .with("state", state)
         .with("strategy", strategy)
         .with("backend", backend)
+        .with("serving", text(keys::BACKEND))
+        .with("server", text(keys::STATE))
+        .with("problem", text(keys::MESSAGE))
+        .with("kept", kept)
         .with("model", model)
         .with("language", language)
         .with("microphone", microphone)
@@ -147,6 +173,8 @@ fn one_line(status: &Object) -> String {
     for (key, value) in status.members() {
         match (key, value.as_str()) {
             ("state", Some(state)) => line.push_str(state),
+            // A sentence has no place in a line of words.
+            ("problem", _) => {}
             (key, Some(text)) if !text.is_empty() => line.push_str(&format!(" {key}={text}")),
             _ => {}
         }

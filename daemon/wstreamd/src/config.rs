@@ -4,6 +4,7 @@
 mod choices;
 mod file;
 mod lists;
+mod remote;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::vad::{Detector, VadMode};
 pub use choices::{Choices, Key};
 pub use file::{ConfigError, default_path, load, parse};
 pub(crate) use lists::{BadList, check_languages, check_vocabulary};
+pub use remote::{Connect, Remote, warnings};
 pub use watch::watch;
 
 /// The commented default configuration, as it is installed.
@@ -89,14 +91,6 @@ pub struct Engine {
     pub unload_after_s: u32,
 }
 
-/// Table `[remote.NAME]`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Remote {
-    /// `ws://HOST:PORT`.
-    pub url: String,
-}
-
 /// Table `[plugins]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -113,6 +107,8 @@ pub struct Plugins {
 pub struct Limits {
     /// Most seconds of sound kept of utterances without a final.
     pub unanswered_s: u32,
+    /// Most seconds of sound kept, for a retry, of utterances that failed for want of a server.
+    pub retry_s: u32,
     /// Finals kept in memory for `Recent`.
     pub recent_finals: u32,
 }
@@ -165,6 +161,8 @@ impl Default for Limits {
         Limits {
             // Ten minutes of speech are 19 MB.
             unanswered_s: 600,
+            // What somebody says before they look; 10 MB.
+            retry_s: 300,
             recent_finals: 50,
         }
     }

@@ -27,6 +27,7 @@ pub use settings::Settings;
 pub(crate) use settings::check_language;
 
 use crate::capture::{self, Capture, CaptureRequest, SourceRequest};
+use crate::config::Key;
 use crate::event::Event;
 use crate::fault::{Fault, FaultKind};
 use crate::filters;
@@ -93,6 +94,8 @@ pub struct Daemon {
     next_utterance: Arc<AtomicU64>,
     /// Unique bus names of those who asked for `Level`, once per request.
     level_watchers: Vec<String>,
+    /// Utterances that the transcriber keeps for a retry, and that were not asked for again yet.
+    kept_for_retry: u32,
     /// Set by `Shutdown`; answered when nothing is owed any more.
     leaving: Option<oneshot::Sender<()>>,
 }
@@ -129,6 +132,7 @@ impl Daemon {
             next_session: 1,
             next_utterance: channels.next_utterance,
             level_watchers: Vec::new(),
+            kept_for_retry: 0,
             leaving: None,
         }
     }
@@ -176,8 +180,14 @@ impl Daemon {
                 let changed = self.settings.choose(key, &value);
                 if changed.is_ok() {
                     self.apply_settings();
+                    if key == Key::Backend {
+                        self.retry();
+                    }
                 }
                 let _ = reply.send(changed);
+            }
+            Command::Retry { reply } => {
+                let _ = reply.send(self.retry().unwrap_or_default());
             }
             Command::Recent { count, reply } => {
                 let _ = reply.send(self.ledger.recent(count as usize));
@@ -203,6 +213,7 @@ impl Daemon {
                     .keep_recent(self.settings.config().limits.recent_finals as usize);
                 self.configure_plugins();
                 self.apply_settings();
+                self.retry();
                 tracing::info!("configuration reloaded");
             }
             Command::Trouble(fault) => self.trouble(fault),
@@ -217,7 +228,7 @@ impl Daemon {
     fn start(&mut self, options: SessionOptions, reply: oneshot::Sender<Result<u64, Fault>>) {
         if let Some(listening) = &mut self.listening {
             let answer = match (listening.kind, &mut listening.opening) {
-                (SourceKind::Feed, _) => Err(busy()),
+                (SourceKind::Feed | SourceKind::Retry, _) => Err(busy()),
                 (SourceKind::Microphone, Some(waiting)) => return waiting.push(reply),
                 (SourceKind::Microphone, None) => Ok(listening.session),
             };
@@ -320,6 +331,20 @@ impl Daemon {
             let answer = opened.await.unwrap_or_else(|_| Err(interrupted()));
             let _ = reply.send(answer.map(|_| api::STATE_LISTENING));
         });
+    }
+
+    /// Has the transcriber try again what it keeps, as a session of its own; `None`: nothing.
+    fn retry(&mut self) -> Option<u64> {
+        if self.kept_for_retry == 0 {
+            return None;
+        }
+        self.kept_for_retry = 0;
+        let session = self.next_session;
+        self.next_session += 1;
+        tracing::info!(session, "retry");
+        self.ledger.open_session(session, SourceKind::Retry);
+        self.orders.send(ToTranscriber::Retry { session });
+        Some(session)
     }
 
     fn cancel_all(&mut self) {
@@ -426,6 +451,12 @@ impl Daemon {
                     });
                 }
             }
+            Event::Server(server) => {
+                self.kept_for_retry = server.kept;
+                self.published
+                    .send_modify(|published| published.server = server);
+                self.send(Signal::Changed(Property::Server));
+            }
             Event::Trouble(fault) => {
                 tracing::warn!(%fault, "trouble");
                 self.trouble(fault);
@@ -460,6 +491,7 @@ impl Daemon {
         let before = self.published.borrow().clone();
         let after = Published {
             state: before.state,
+            server: before.server.clone(),
             ..self.settings.publish()
         };
         let changed = after.differences(&before);

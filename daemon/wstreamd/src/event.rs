@@ -101,6 +101,40 @@ pub enum Event {
     Plugins(Vec<PluginState>),
     /// Something without an utterance, worth telling the user once.
     Trouble(Fault),
+    /// How it stands with the server, whenever that has changed.
+    Server(ServerStatus),
+}
+
+/// How it stands with the server, for who asks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServerStatus {
+    /// Who serves: `local`, or a remote's name; another than the chosen one while its fallback
+    /// serves.
+    pub backend: String,
+    /// The way there.
+    pub state: ServerState,
+    /// What is wrong, with it or with the one whose place it takes.
+    pub fault: Option<Fault>,
+    /// Utterances that failed and are kept for a retry.
+    pub kept: u32,
+    /// Seconds of sound in them.
+    pub kept_s: f64,
+}
+
+/// The way to the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerState {
+    /// Nothing is to be done.
+    #[default]
+    Idle,
+    /// It is being connected, or loads its model.
+    Connecting,
+    /// It listens.
+    Connected,
+    /// It was lost and is tried again.
+    Away,
+    /// Trying again is of no use before something is changed.
+    Refused,
 }
 
 /// An utterance's text with what is known of it.

@@ -61,6 +61,9 @@ fn main() -> ExitCode {
         }
     };
     if args.check_config {
+        for warning in config::warnings(&config.remote) {
+            complain(&warning);
+        }
         return print("the configuration is right\n");
     }
     wstreamd::log::init();

@@ -50,6 +50,7 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
 
+    warn(&config);
     let settings = Settings::new(config, Choices::load());
     let (to_daemon, events) = mpsc::channel(EVENT_QUEUE);
     let (commander, commands) = mpsc::channel(COMMAND_QUEUE);
@@ -150,12 +151,21 @@ async fn end_daemon(commander: &mpsc::Sender<Command>, daemon: tokio::task::Join
     let _ = daemon.await;
 }
 
+fn warn(config: &Config) {
+    for warning in config::warnings(&config.remote) {
+        tracing::warn!("{warning}");
+    }
+}
+
 async fn reload_config(path: &Option<PathBuf>, commander: &mpsc::Sender<Command>) {
     let Some(path) = path else {
         return;
     };
     let command = match config::load(path) {
-        Ok(config) => Command::Reload(Box::new(config)),
+        Ok(config) => {
+            warn(&config);
+            Command::Reload(Box::new(config))
+        }
         Err(error) => {
             tracing::warn!("the configuration stays as it was: {error}");
             let problem = format!("the configuration stays as it was: {error}");

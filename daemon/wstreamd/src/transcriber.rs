@@ -14,23 +14,35 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use wstream_wire::Strategy;
 
+pub use self::credential::TokenFrom;
+pub use self::remote::{BadRemote, DEFAULT_PROTOCOL, Fallback, Remote};
 use self::work::Work;
 use crate::event::Event;
 use crate::speech::Speech;
 
 mod answers;
+mod fallback;
+mod retry;
+mod route;
 mod sentences;
 mod work;
 
 mod link;
 mod outage;
+mod probe;
+mod standing;
+mod target;
 
 mod connection;
 mod local;
 mod protocol;
 
+mod credential;
+mod remote;
+
 mod kept;
 mod outbox;
+mod shelf;
 mod shown;
 mod unanswered;
 
@@ -57,15 +69,9 @@ pub struct TranscriberSettings {
     pub engine: EngineSettings,
     /// Most sound kept of utterances without a final; beyond it the oldest fails.
     pub unanswered_limit: Duration,
-}
-
-/// A server of somebody else's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remote {
-    /// As the configuration and the bus call it.
-    pub name: String,
-    /// `ws://HOST:PORT`, with or without a path.
-    pub url: String,
+    /// Most sound kept of utterances that failed for want of a server; beyond it the oldest is
+    /// forgotten.
+    pub retry_limit: Duration,
 }
 
 /// How the local engine is started.
@@ -95,6 +101,11 @@ pub enum ToTranscriber {
         /// The session.
         session: u64,
     },
+    /// Transcribe what has failed for want of a server and is kept, as utterances of this session.
+    Retry {
+        /// The session; it ends when they have.
+        session: u64,
+    },
     /// End: the engine is stopped and waited for, then the sender is answered.
     Shutdown(oneshot::Sender<()>),
 }
@@ -121,6 +132,7 @@ pub async fn run(
                 Some(ToTranscriber::Configure(settings)) => work.configure(*settings),
                 Some(ToTranscriber::Warm) => work.warm(),
                 Some(ToTranscriber::Cancel { session }) => work.cancel(session),
+                Some(ToTranscriber::Retry { session }) => work.retry(session),
                 Some(ToTranscriber::Shutdown(done)) => {
                     work.end().await;
                     // The daemon may have stopped waiting.

@@ -6,7 +6,7 @@
 /// Option, `s`: `prompt`, `context` or `hybrid`, for this session.
 pub const STRATEGY: &str = "strategy";
 /// Option, `s`: `local` or a configured remote's name, for this session.
-/// Also a detail of `Final`: which one answered.
+/// Also a detail of `Final`: which one answered; and in `Server`: which one serves.
 pub const BACKEND: &str = "backend";
 /// Option, `s`: an ISO 639-1 code or `auto`, for this session. Also a detail of `Final`.
 pub const LANGUAGE: &str = "language";
@@ -28,7 +28,7 @@ pub const CHANNELS: &str = "channels";
 /// as the engine takes it.
 pub const REALTIME: &str = "realtime";
 
-/// `Started` detail, `s`: `microphone` or `feed`.
+/// `Started` detail, `s`: `microphone`, `feed`, or `retry` for what had failed and was kept.
 pub const SOURCE: &str = "source";
 /// `Started` and `Ended` detail, `d`: seconds from the session's beginning, in sound.
 pub const AT_S: &str = "at_s";
@@ -58,15 +58,17 @@ pub const KEYS: &str = "keys";
 pub const SESSION: &str = "session";
 /// `SessionEnded` detail, `t`: how many utterances it had.
 pub const UTTERANCES: &str = "utterances";
-/// `SessionEnded` detail, `s`: the error's name, when the sound ended by a fault.
+/// `SessionEnded` detail, `s`: the error's name, when the sound ended by a fault. Also in the
+/// property `Server`: the error's name, while something is wrong.
 pub const ERROR: &str = "error";
-/// `SessionEnded` detail, `s`: a sentence about that fault.
+/// `SessionEnded` detail and in `Server`, `s`: a sentence about that fault.
 pub const MESSAGE: &str = "message";
 
 /// Of an entry of `Plugins`, `s`: the name in the configuration, or that of the process.
 pub const NAME: &str = "name";
 /// Of an entry of `Plugins`, `s`: `running`; `waiting` for its next start after it has ended;
-/// `missing`: no such program is installed; `other`: started by somebody else.
+/// `missing`: no such program is installed; `other`: started by somebody else. In `Server`, `s`:
+/// `idle`, `connecting`, `connected`, `away` or `refused`.
 pub const STATE: &str = "state";
 /// Of an entry of `Plugins`, `u`: the process; absent where there is none.
 pub const PID: &str = "pid";
@@ -84,3 +86,7 @@ pub const SKIPPED: &str = "skipped";
 pub const MEAN_MS: &str = "mean_ms";
 /// Of an entry of `Plugins` with filters, `d`: most milliseconds to an answer.
 pub const MAX_MS: &str = "max_ms";
+/// In `Server`, `u`: utterances that failed for want of a server and are kept for `Retry`.
+pub const KEPT: &str = "kept";
+/// In `Server`, `d`: seconds of sound in those.
+pub const KEPT_S: &str = "kept_s";

@@ -83,6 +83,17 @@ pub const STATE_LISTENING: &str = "listening";
 /// `State`: no more sound is taken; some finals are still to come.
 pub const STATE_FINISHING: &str = "finishing";
 
+/// `state` in `Server`: nothing is to be done, so no server is connected.
+pub const SERVER_IDLE: &str = "idle";
+/// `state` in `Server`: it is being connected, or loads its model.
+pub const SERVER_CONNECTING: &str = "connecting";
+/// `state` in `Server`: it listens.
+pub const SERVER_CONNECTED: &str = "connected";
+/// `state` in `Server`: it was lost and is tried again.
+pub const SERVER_AWAY: &str = "away";
+/// `state` in `Server`: trying again is of no use before something is changed.
+pub const SERVER_REFUSED: &str = "refused";
+
 /// The backend that is always there: an engine that the daemon starts itself.
 pub const BACKEND_LOCAL: &str = "local";
 

@@ -52,6 +52,10 @@ pub trait Dictation {
     /// default. Counts from the next session on.
     fn set_microphone(&self, microphone: &str) -> Result<(), Error>;
 
+    /// Transcribes what has failed for want of a server and is kept, as a session of its own, whose
+    /// number is the answer; 0 when nothing is kept. Choosing a backend does the same.
+    fn retry(&self) -> Result<u64, Error>;
+
     /// The last finals, oldest first, at most `count`. They are kept in memory only.
     fn recent(&self, count: u32) -> Result<Vec<RecentFinal>, Error>;
 
@@ -109,6 +113,11 @@ pub trait Dictation {
     /// What `SetBackend` takes.
     #[zbus(property)]
     fn backends(&self) -> zbus::Result<Vec<String>>;
+
+    /// How it stands with the server: `backend` (who serves, perhaps in another's place), `state`,
+    /// `error` and `message` (what is wrong, if anything), `kept`, `kept_s`.
+    #[zbus(property)]
+    fn server(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
 
     /// The installed models: what `SetModel` takes. Read anew at each call.
     #[zbus(property(emits_changed_signal = "false"))]

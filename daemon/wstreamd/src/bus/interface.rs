@@ -10,9 +10,10 @@ use zbus::object_server::SignalEmitter;
 use zbus::{ObjectPath, OwnedFd, OwnedVariant, Variant, interface};
 
 use super::options::{self, Options};
-use super::{ending, error, signals};
+use super::{ending, error, error_name, signals};
 use crate::config::Key;
 use crate::daemon::{Command, PluginEntry, Published};
+use crate::event::{ServerState, ServerStatus};
 use crate::fault::Fault;
 use crate::filters::Wanted;
 
@@ -150,6 +151,11 @@ impl Dictation {
         self.set(Key::Microphone, microphone).await
     }
 
+    #[zbus(out_args("session"))]
+    async fn retry(&self) -> Result<u64, Error> {
+        self.ask(|reply| Command::Retry { reply }).await
+    }
+
     #[zbus(out_args("finals"))]
     async fn recent(&self, count: u32) -> Result<Vec<RecentFinal>, Error> {
         let finals = self.ask(|reply| Command::Recent { count, reply }).await?;
@@ -266,6 +272,11 @@ impl Dictation {
     #[zbus(property)]
     async fn backends(&self) -> Vec<String> {
         self.published(|published| published.backends.clone())
+    }
+
+    #[zbus(property)]
+    async fn server(&self) -> HashMap<&'static str, OwnedVariant> {
+        self.published(|published| server_details(&published.server))
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
@@ -398,6 +409,31 @@ fn name_of(pid: Option<u32>) -> String {
         return "a program".to_owned();
     }
     name.replace(char::is_control, "")
+}
+
+/// The property `Server`.
+fn server_details(server: &ServerStatus) -> HashMap<&'static str, OwnedVariant> {
+    let state = match server.state {
+        ServerState::Idle => wstream_api::SERVER_IDLE,
+        ServerState::Connecting => wstream_api::SERVER_CONNECTING,
+        ServerState::Connected => wstream_api::SERVER_CONNECTED,
+        ServerState::Away => wstream_api::SERVER_AWAY,
+        ServerState::Refused => wstream_api::SERVER_REFUSED,
+    };
+    let mut details: Vec<(&str, Variant<'_>)> = vec![
+        (keys::BACKEND, server.backend.as_str().into()),
+        (keys::STATE, state.into()),
+        (keys::KEPT, server.kept.into()),
+        (keys::KEPT_S, server.kept_s.into()),
+    ];
+    if let Some(fault) = &server.fault {
+        details.push((keys::ERROR, error_name(fault.kind).into()));
+        details.push((keys::MESSAGE, fault.message.as_str().into()));
+    }
+    let owned = details.into_iter();
+    owned
+        .filter_map(|(key, value)| Some((key, OwnedVariant::try_from(value).ok()?)))
+        .collect()
 }
 
 fn caller(header: &Header<'_>) -> String {

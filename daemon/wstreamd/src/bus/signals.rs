@@ -133,6 +133,7 @@ async fn emit_changed(
             }
             Ok(())
         }
+        Property::Server => dictation.server_changed(emitter).await,
     }
 }
 

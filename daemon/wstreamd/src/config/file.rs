@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::lists::{check_plugin_keys, check_plugins};
-use super::{BadList, Config, check_languages, check_vocabulary};
+use super::{BadList, Config, check_languages, check_vocabulary, remote};
 use crate::endpoint::EndpointSettings;
 use crate::source::HOSTS;
 
@@ -78,6 +78,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 
 /// Parses and checks a configuration's text.
 pub fn parse(text: &str) -> Result<Config, ConfigError> {
+    remote::refuse_secrets(text)?;
     let config: Config = toml::from_str(text)
         .map_err(|error| ConfigError::Parse(error.to_string().trim_end().to_owned()))?;
     check(&config)?;
@@ -121,6 +122,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     )?;
     // Below a minute a long utterance on a slow machine would fail for no reason; an hour is 115 MB.
     range("limits.unanswered_s", config.limits.unanswered_s, 60..=3600)?;
+    range("limits.retry_s", config.limits.retry_s, 0..=3600)?;
     range(
         "limits.recent_finals",
         config.limits.recent_finals,
@@ -154,23 +156,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn check_remotes(config: &Config) -> Result<(), ConfigError> {
-    for (name, remote) in &config.remote {
-        let key = format!("remote.{name}");
-        if name == wstream_api::BACKEND_LOCAL {
-            return Err(value(
-                &key,
-                name,
-                "`local` is the engine on this machine: use another name",
-            ));
-        }
-        if !remote.url.starts_with("ws://") {
-            return Err(value(
-                &format!("{key}.url"),
-                &remote.url,
-                "must begin with ws:// (encrypted connections are not supported yet)",
-            ));
-        }
-    }
+    remote::check(&config.remote)?;
     let backend = &config.backend;
     if backend != wstream_api::BACKEND_LOCAL && !config.remote.contains_key(backend) {
         return Err(value(
@@ -182,7 +168,11 @@ fn check_remotes(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn range(key: &str, number: u32, allowed: RangeInclusive<u32>) -> Result<(), ConfigError> {
+pub(super) fn range(
+    key: &str,
+    number: u32,
+    allowed: RangeInclusive<u32>,
+) -> Result<(), ConfigError> {
     if allowed.contains(&number) {
         return Ok(());
     }
@@ -205,7 +195,7 @@ fn one_of(key: &str, chosen: &str, allowed: &[&str]) -> Result<(), ConfigError> 
     ))
 }
 
-fn value(key: &str, value: &str, problem: &str) -> ConfigError {
+pub(super) fn value(key: &str, value: &str, problem: &str) -> ConfigError {
     ConfigError::Value {
         key: key.to_owned(),
         value: format!("{value:?}"),
@@ -243,7 +233,13 @@ mod tests {
             .collect();
         let table: toml::Table = uncommented.parse().unwrap();
         let mut config = parse(&uncommented).unwrap();
-        config.remote.clear();
+        let example = config.remote.remove("office").unwrap();
+        let expected = remote::Remote {
+            url: example.url.clone(),
+            ..remote::Remote::default()
+        };
+        assert_eq!(example, expected);
+        assert_eq!(table["remote"]["office"].as_table().unwrap().len(), 17);
         assert_eq!(config, Config::default());
         for (table_name, keys) in [
             ("audio", 2),
@@ -251,7 +247,7 @@ mod tests {
             ("endpoint", 6),
             ("engine", 4),
             ("plugins", 2),
-            ("limits", 2),
+            ("limits", 3),
         ] {
             assert_eq!(
                 table[table_name].as_table().unwrap().len(),

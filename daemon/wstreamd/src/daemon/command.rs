@@ -7,6 +7,7 @@ use wstream_wire::Segment;
 
 use crate::capture::FeedFormat;
 use crate::config::{Config, Key};
+use crate::event::ServerStatus;
 use crate::fault::Fault;
 use crate::filters::Wanted;
 use crate::speech::SessionOptions;
@@ -48,6 +49,11 @@ pub enum Command {
         value: String,
         /// Whether it was possible.
         reply: oneshot::Sender<Result<(), Fault>>,
+    },
+    /// Transcribe what has failed for want of a server and is kept.
+    Retry {
+        /// The session's number; 0: nothing is kept.
+        reply: oneshot::Sender<u64>,
     },
     /// The last finals.
     Recent {
@@ -230,10 +236,11 @@ pub enum Property {
     Microphone,
     Backends,
     Plugins,
+    Server,
 }
 
 /// What property reads are answered with, without asking the daemon task.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs, reason = "named as on the bus")]
 pub struct Published {
     pub state: &'static str,
@@ -243,6 +250,7 @@ pub struct Published {
     pub language: String,
     pub microphone: String,
     pub backends: Vec<String>,
+    pub server: ServerStatus,
     /// Which host to ask for microphones; empty: the first one running.
     pub host: String,
 }
@@ -258,6 +266,7 @@ impl Published {
             (Property::Language, self.language != before.language),
             (Property::Microphone, self.microphone != before.microphone),
             (Property::Backends, self.backends != before.backends),
+            (Property::Server, self.server != before.server),
         ]
         .into_iter()
         .filter_map(|(property, differs)| differs.then_some(property))

@@ -18,6 +18,8 @@ use crate::fault::Fault;
 pub(super) enum SourceKind {
     Microphone,
     Feed,
+    /// What had failed and was kept.
+    Retry,
 }
 
 impl SourceKind {
@@ -25,6 +27,7 @@ impl SourceKind {
         match self {
             SourceKind::Microphone => "microphone",
             SourceKind::Feed => "feed",
+            SourceKind::Retry => "retry",
         }
     }
 }

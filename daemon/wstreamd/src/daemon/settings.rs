@@ -9,8 +9,9 @@ use wstream_wire::files;
 use super::Published;
 use crate::capture::CaptureSettings;
 use crate::config::{Choices, Config, Key};
+use crate::event::ServerStatus;
 use crate::fault::{Fault, FaultKind};
-use crate::transcriber::{EngineSettings, Remote, TranscriberSettings};
+use crate::transcriber::{EngineSettings, TranscriberSettings};
 
 /// The model's name that is tried, and named in messages, when none is installed.
 const FALLBACK_MODEL: &str = "tiny.en";
@@ -145,10 +146,7 @@ impl Settings {
                 .effective
                 .remote
                 .iter()
-                .map(|(name, remote)| Remote {
-                    name: name.clone(),
-                    url: remote.url.clone(),
-                })
+                .map(|(name, remote)| remote.settings(name))
                 .collect(),
             strategy: self.effective.strategy,
             language: self.effective.language.clone(),
@@ -162,6 +160,7 @@ impl Settings {
                 unload_after: Duration::from_secs(engine.unload_after_s.into()),
             },
             unanswered_limit: Duration::from_secs(limits.unanswered_s.into()),
+            retry_limit: Duration::from_secs(limits.retry_s.into()),
         }
     }
 
@@ -175,6 +174,10 @@ impl Settings {
             language: self.effective.language.clone(),
             microphone: self.effective.audio.device.clone(),
             backends: self.backends(),
+            server: ServerStatus {
+                backend: self.effective.backend.clone(),
+                ..ServerStatus::default()
+            },
             host: self.effective.audio.host.clone(),
         }
     }

@@ -1,5 +1,7 @@
 //! What a server's answers mean for what is owed, and what its loss means.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use wstream_wire::SAMPLE_RATE;
@@ -7,11 +9,13 @@ use wstream_wire::v2::codes;
 
 use super::connection::Loss;
 use super::kept::Kept;
-use super::link::{Ready, State, Target};
-use super::outage::{LossKind, Verdict};
+use super::link::{Ready, State};
+use super::outage::{LossKind, Lost, Verdict};
 use super::protocol::{Answer, Said};
+use super::route::is_for;
 use super::sentences;
-use super::work::{Work, is_for};
+use super::target::Target;
+use super::work::Work;
 use crate::event::{Event, Transcript};
 
 /// How often the engine may die, and how often any server may leave it without an answer, before
@@ -21,6 +25,10 @@ const MOST_DEATHS: u32 = 2;
 /// How often the network may fail an utterance that the server has begun to hear: with the pauses
 /// in between it has been away for half a minute by then.
 const MOST_LOSSES: u32 = 10;
+
+/// Far beyond what a server's wish to come again later is heeded, and not beyond what can be
+/// counted.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 impl Work {
     pub(super) fn answer(&mut self, answer: Answer, now: Instant) {
@@ -73,8 +81,8 @@ impl Work {
                 };
                 let number = kept.number();
                 if self.unanswered.head().map(Kept::number) != Some(number) {
-                    let reason = "it answers out of order".to_owned();
-                    self.lost(Loss::Lost(LossKind::Broken, reason), now);
+                    let reason = "it answers out of order";
+                    self.lost(Loss::lost(LossKind::Garbled, reason), now);
                 } else if said.more {
                     self.cut(said, now);
                 } else if self.falls_short(&said) {
@@ -104,9 +112,25 @@ impl Work {
                     let fault = sentences::of_error(&code, message, &open.target);
                     self.lost(Loss::Fatal(fault), now);
                 }
-                codes::GOING_AWAY => self.lost(Loss::Lost(LossKind::Broken, message), now),
+                codes::GOING_AWAY => self.lost(Loss::broken(message), now),
                 _ => warn!(code, message, "the server complains"),
             },
+            Answer::Refused { message } => {
+                let fault = sentences::given_up(&open.target, LossKind::Denied, &message);
+                self.lost(Loss::Fatal(fault), now);
+            }
+            Answer::Later { message, after } => {
+                let kind = LossKind::Broken;
+                let reason = message;
+                self.lost(
+                    Loss::Lost {
+                        kind,
+                        reason,
+                        after,
+                    },
+                    now,
+                );
+            }
         }
     }
 
@@ -137,8 +161,8 @@ impl Work {
         let sample = kept.own_sample(said.end_sample.unwrap_or_default());
         if sample == 0 {
             // It would go on for ever.
-            let reason = "it cuts where there is nothing to cut off".to_owned();
-            self.lost(Loss::Lost(LossKind::Broken, reason), now);
+            let reason = "it cuts where there is nothing to cut off";
+            self.lost(Loss::lost(LossKind::Garbled, reason), now);
             return;
         }
         let Some(transcript) = self.transcript(said) else {
@@ -201,10 +225,10 @@ impl Work {
         };
         let (target, held) = (ended.target, ended.held);
         let is_local = target.is_local();
-        let (kind, reason) = match loss {
+        let (kind, reason, after) = match loss {
             Loss::Unchosen if is_local => {
                 let reason = "it does not speak version 2 of the protocol".to_owned();
-                (LossKind::NotStarted, reason)
+                (LossKind::NotStarted, reason, None)
             }
             Loss::Unchosen => {
                 self.link.remember_plain(target);
@@ -212,11 +236,25 @@ impl Work {
             }
             Loss::Fatal(fault) => {
                 warn!(backend = target.name(), %fault, "the server cannot be used");
-                self.block(target, fault);
+                self.block(target, fault, now);
                 return;
             }
-            Loss::Lost(_, reason) if is_local && held.is_none() => (LossKind::NotStarted, reason),
-            Loss::Lost(kind, reason) => (kind, reason),
+            Loss::Over if told.is_none() => {
+                debug!(backend = target.name(), "the connection has served");
+                return;
+            }
+            Loss::Over => {
+                let reason = "it ended without an answer".to_owned();
+                (LossKind::Broken, reason, None)
+            }
+            Loss::Lost { reason, .. } if is_local && held.is_none() => {
+                (LossKind::NotStarted, reason, None)
+            }
+            Loss::Lost {
+                kind,
+                reason,
+                after,
+            } => (kind, reason, after.map(|after| after.min(LONGEST_WAIT))),
         };
         self.link.forget_plain();
         let backend = target.name();
@@ -225,27 +263,60 @@ impl Work {
             return;
         }
         warn!(backend, reason, "the server is gone");
+        let verdict = {
+            let lost = Lost {
+                kind,
+                held,
+                since: ended.since.unwrap_or(now),
+                after,
+                is_local,
+            };
+            self.link.outage.lost(lost, now)
+        };
+        let trouble = sentences::trouble(&target, kind, &reason);
+        if let Some(fallback) = target.fallback() {
+            // A server that asks to come again later than that need not be waited for.
+            let patience = now + after.unwrap_or_default();
+            let since = self.link.outage.since();
+            if matches!(verdict, Verdict::GiveUp { .. })
+                || kind == LossKind::Unanswered
+                || since.is_some_and(|since| since + fallback.after <= patience)
+            {
+                let fault = sentences::taken_over(&target, Some(&trouble));
+                self.take_over(&target, fault, now);
+                return;
+            }
+        }
         if let Some(utterance) = told {
             self.blame(utterance, &target, kind);
         }
-        match self.link.outage.lost(kind, held, now, is_local) {
+        self.link.outage.explain(trouble);
+        match verdict {
             Verdict::Retry(pause) => {
-                if self.link.outage.tell() {
+                // One who takes over says so; what is sure to fail soon says so itself.
+                let is_told_otherwise = target.fallback().is_some()
+                    || (kind.is_permanent() && self.unanswered.head().is_some());
+                if !is_told_otherwise && self.link.outage.tell() {
                     let trouble = sentences::away(&target, kind, &reason);
                     self.outbox.push(Event::Trouble(trouble));
                 }
                 let until = now + pause;
                 self.link.state = State::Waiting { target, until };
             }
+            Verdict::GiveUp { .. } if kind.is_permanent() => {
+                let fault = sentences::given_up(&target, kind, &reason);
+                self.block(target, fault, now);
+            }
             Verdict::GiveUp { reached } => {
                 self.warm = false;
                 let fault = sentences::given_up(&target, kind, &reason);
+                self.link.outage.explain(fault.clone());
+                // What is still being said gets as long again.
                 while let Some(head) = self.unanswered.head()
-                    && is_for(&target, &self.settings, head)
+                    && head.ended
+                    && is_for(&target, &self.settings, &self.standing, head)
                 {
-                    let utterance = head.number();
-                    self.unanswered.give_up(utterance);
-                    self.fail(utterance, fault.clone());
+                    self.fail_head(fault.clone(), now);
                     if reached && !is_local {
                         break;
                     }

@@ -14,6 +14,9 @@ use super::protocol::Step;
 use super::shown::Shown;
 use crate::speech::Utterance;
 
+/// The number under which no sound comes.
+const NEVER_HEARD: u64 = 0;
+
 /// How an utterance is to be transcribed; as it was when it began.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Manner {
@@ -215,6 +218,21 @@ impl Kept {
         self.utterance
             .answered_samples
             .store(self.before, Ordering::Relaxed);
+    }
+
+    /// The same sound as an utterance of another session, of which nothing was published yet.
+    pub(super) fn again(mut self, number: u64, session: u64) -> Self {
+        self.utterance.utterance = number;
+        self.utterance.session = session;
+        // It has a place of its own among the utterances, so nothing is taken over from another.
+        self.utterance.live = false;
+        self.utterance.answered_samples = Arc::default();
+        self.heard_as = NEVER_HEARD;
+        self.before = 0;
+        self.shown = Shown::default();
+        self.losses = 0;
+        self.told = Told::default();
+        self
     }
 
     /// The next step after `Begin`; `None`: the server knows all that there is.

@@ -5,91 +5,19 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use wstream_wire::Strategy;
 
 use super::connection::{self, Connecting, Connection, Offer};
+use super::kept::Manner;
 use super::local::{self, Engine};
 use super::outage::{LossKind, Outage};
-use super::{EngineSettings, Remote, TranscriberSettings};
+use super::target::Target;
 use crate::fault::{Fault, FaultKind};
-use crate::speech::SessionOptions;
-
-/// How long a server may take to accept a connection. An engine that is stopped for 20 s in the
-/// middle of its start is not dead.
-const OPENING_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a server may take to load its model: the largest, 3 GB, from a slow disk.
-const LOADING_LIMIT: Duration = Duration::from_secs(120);
-
-/// Silence after which a server that owes something is asked for a sign of life.
-const PING_AFTER: Duration = Duration::from_secs(10);
-
-/// Silence after which it is taken for dead.
-const DEAD_AFTER: Duration = Duration::from_secs(30);
-
-/// How long a final may take after the end was told and nothing more was heard of any text: ten
-/// times the longest piece that Whisper takes. A model that is slower is of no use for dictation.
-const ANSWER_LIMIT: Duration = Duration::from_secs(300);
+pub(super) const LOADING_LIMIT: Duration = Duration::from_secs(120);
 
 /// What an engine gets to end by itself once its socket is closed.
 const ENGINE_GRACE: Duration = Duration::from_secs(2);
-
-/// Who is to transcribe.
-#[derive(Clone, Debug)]
-pub(super) enum Target {
-    /// An engine of ours, started like this.
-    Local(EngineSettings),
-    /// A server of somebody else's.
-    Remote(Remote),
-}
-
-impl Target {
-    /// The backend that `options` and `settings` ask for.
-    pub(super) fn resolve(
-        settings: &TranscriberSettings,
-        options: &SessionOptions,
-    ) -> Result<Self, Fault> {
-        let name = options.backend.as_ref().unwrap_or(&settings.backend);
-        if name == wstream_api::BACKEND_LOCAL {
-            return Ok(Target::Local(settings.engine.clone()));
-        }
-        let remote = settings.remotes.iter().find(|remote| remote.name == *name);
-        let remote = remote.cloned().ok_or_else(|| {
-            let message = format!(
-                "no backend {name} is configured: use local, or add a table [remote.{name}]"
-            );
-            Fault::new(FaultKind::UnknownBackend, message)
-        })?;
-        Ok(Target::Remote(remote))
-    }
-
-    /// `local`, or the remote's name.
-    pub(super) fn name(&self) -> &str {
-        match self {
-            Target::Local(_) => wstream_api::BACKEND_LOCAL,
-            Target::Remote(remote) => &remote.name,
-        }
-    }
-
-    /// Whether it is our own engine.
-    pub(super) fn is_local(&self) -> bool {
-        matches!(self, Target::Local(_))
-    }
-
-    /// Whether a connection to `other` is one to this.
-    pub(super) fn is(&self, other: &Target) -> bool {
-        match (self, other) {
-            (Target::Local(engine), Target::Local(other)) => {
-                engine.program == other.program
-                    && engine.model_path == other.model_path
-                    && engine.threads == other.threads
-                    && engine.partial_interval_ms == other.partial_interval_ms
-            }
-            (Target::Remote(remote), Target::Remote(other)) => remote == other,
-            _ => false,
-        }
-    }
-}
 
 /// The way to the server.
 #[derive(Debug, Default)]
@@ -125,6 +53,8 @@ pub(super) enum State {
         connecting: Connecting,
         /// The engine, if the backend is local.
         engine: Option<Engine>,
+        /// When it began.
+        since: Instant,
         /// When it is given up.
         until: Instant,
     },
@@ -185,6 +115,8 @@ pub(super) struct Ready {
 pub(super) enum Due {
     /// Ask for a sign of life.
     Ping,
+    /// Let the protocol do what it has waited for.
+    Protocol,
     /// Give the connection up, because of this.
     Over(LossKind, &'static str),
     /// Let go of it.
@@ -193,34 +125,56 @@ pub(super) enum Due {
 
 impl Open {
     /// The next thing that will be due, and when. `None`: there is nothing to wait for.
-    pub(super) fn due(&self, is_owed: bool, unload_after: Duration) -> Option<(Instant, Due)> {
-        let Some(ready) = self.ready else {
-            let loading = Due::Over(LossKind::Broken, "it does not get ready");
-            return Some((self.opened + LOADING_LIMIT, loading));
+    /// `idle_limit`: how long the connection is kept without anything to do.
+    pub(super) fn due(
+        &self,
+        is_owed: bool,
+        idle_limit: Option<Duration>,
+    ) -> Option<(Instant, Due)> {
+        let protocol = self.connection.due().map(|at| (at, Due::Protocol));
+        let times = self.target.times();
+        let dead = "it gives no sign of life";
+        let dues = match self.ready {
+            None => {
+                let loading = Due::Over(LossKind::Broken, "it does not get ready");
+                [Some((self.opened + LOADING_LIMIT, loading)), None, None]
+            }
+            Some(_) if is_owed => [
+                Some((self.heard.max(self.pinged) + times.ping, Due::Ping)),
+                Some((self.heard + times.dead, Due::Over(LossKind::Broken, dead))),
+                Some((
+                    self.progress + times.answer,
+                    Due::Over(LossKind::Unanswered, "it does not answer"),
+                )),
+            ],
+            Some(ready) => {
+                let idle = self.idle.unwrap_or(ready.at);
+                // Asked once, and then waited for.
+                let alive = times
+                    .keep_alive
+                    .map(|pause| match self.pinged > self.heard {
+                        true => (self.pinged + times.dead, Due::Over(LossKind::Broken, dead)),
+                        false => (self.heard + pause, Due::Ping),
+                    });
+                // A time that is too long to be counted never comes.
+                let idle =
+                    idle_limit.and_then(|limit| Some((idle.checked_add(limit)?, Due::Unload)));
+                [idle, alive, None]
+            }
         };
-        if !is_owed {
-            // A time that is too long to be counted never comes.
-            let at = self.idle.unwrap_or(ready.at).checked_add(unload_after)?;
-            return Some((at, Due::Unload));
-        }
-        let dues = [
-            (self.heard.max(self.pinged) + PING_AFTER, Due::Ping),
-            (
-                self.heard + DEAD_AFTER,
-                Due::Over(LossKind::Broken, "it gives no sign of life"),
-            ),
-            (
-                self.progress + ANSWER_LIMIT,
-                Due::Over(LossKind::Unanswered, "it does not answer"),
-            ),
-        ];
-        dues.into_iter().min_by_key(|due| due.0)
+        dues.into_iter()
+            .flatten()
+            .chain(protocol)
+            .min_by_key(|due| due.0)
     }
 
     /// Asks for a sign of life.
     pub(super) fn ping(&mut self, now: Instant) {
         self.pinged = now;
-        self.connection.ping();
+        if !self.connection.ping() {
+            // Where there is no way to ask, silence proves nothing.
+            self.heard = now;
+        }
     }
 }
 
@@ -231,6 +185,8 @@ pub(super) struct Ended {
     pub(super) target: Target,
     /// For how long the server, once it was ready, gave signs of life.
     pub(super) held: Option<Duration>,
+    /// When the attempt began, or when the last sign of life came.
+    pub(super) since: Option<Instant>,
     left: Left,
 }
 
@@ -246,12 +202,12 @@ impl Link {
     pub(super) fn open(
         &mut self,
         target: Target,
-        strategy: Strategy,
+        manner: Manner,
         now: Instant,
     ) -> Result<(), Fault> {
         let (connecting, engine) = match &target {
             Target::Local(settings) => match local::start(settings) {
-                Ok((engine, stream)) => (connection::over(stream, strategy), Some(engine)),
+                Ok((engine, stream)) => (connection::over(stream, manner), Some(engine)),
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     let message = format!(
@@ -269,14 +225,16 @@ impl Link {
                     Some(plain) if plain.is(&target) => Offer::Nothing,
                     _ => Offer::Subprotocols,
                 };
-                (connection::to(remote, strategy, offer), None)
+                (connection::to(remote.clone(), manner, offer), None)
             }
         };
+        let until = now + target.times().opening;
         self.state = State::Opening {
             target,
             connecting,
             engine,
-            until: now + OPENING_LIMIT,
+            since: now,
+            until,
         };
         Ok(())
     }
@@ -340,14 +298,19 @@ impl Link {
     }
 
     fn take(&mut self) -> Option<Ended> {
-        let (target, held, left) = match std::mem::take(&mut self.state) {
+        let (target, held, since, left) = match std::mem::take(&mut self.state) {
             State::Closed => return None,
             State::Waiting { target, .. } | State::Blocked { target, .. } => {
-                (target, None, Left::default())
+                (target, None, None, Left::default())
             }
-            State::Opening { target, engine, .. } => {
+            State::Opening {
+                target,
+                engine,
+                since,
+                ..
+            } => {
                 let connection = None;
-                (target, None, Left { connection, engine })
+                (target, None, Some(since), Left { connection, engine })
             }
             State::Open(open) => {
                 let held = open.ready.map(|ready| open.heard - ready.at);
@@ -355,10 +318,32 @@ impl Link {
                     connection: Some(open.connection),
                     engine: open.engine,
                 };
-                (open.target, held, left)
+                (open.target, held, Some(open.heard), left)
             }
         };
-        Some(Ended { target, held, left })
+        Some(Ended {
+            target,
+            held,
+            since,
+            left,
+        })
+    }
+
+    /// Since when there has been no server that listens, though one is wanted; `None`: there is
+    /// one, or none is wanted.
+    pub(super) fn missing_since(&self) -> Option<Instant> {
+        let began = match &self.state {
+            State::Closed | State::Blocked { .. } => None,
+            State::Waiting { until, .. } => Some(*until),
+            State::Opening { since, .. } => Some(*since),
+            State::Open(open) => (open.ready.is_none()).then_some(open.opened),
+        };
+        began.map(|began| self.outage.since().unwrap_or(began))
+    }
+
+    /// Takes leave of a connection that is not the link's own.
+    pub(super) fn dismiss(&mut self, connection: Box<Connection>) {
+        self.endings.spawn(connection.close());
     }
 
     /// Forgets the endings that are over.

@@ -24,6 +24,10 @@ impl Outbox {
             Event::Final(transcript) | Event::Cut { transcript, .. } => Some(transcript.utterance),
             _ => None,
         };
+        if matches!(event, Event::Server(_)) {
+            self.events
+                .retain(|waiting| !matches!(waiting, Event::Server(_)));
+        }
         if utterance.is_some() {
             self.events.retain(|waiting| {
                 !matches!(waiting, Event::Partial { utterance: other, .. } if utterance == Some(*other))

@@ -1,60 +1,194 @@
 //! What a transcription server is spoken to in: one state machine for each protocol, one instance
-//! for each connection, without input or output.
+//! for each connection, without input or output and without a clock.
 //!
-//! Enters: [`Step`]s to tell the server and what the server sends. Leaves, in an [`Output`]:
-//! frames for the socket and [`Answer`]s. A new protocol is a file here and a line in
+//! Enters: [`Step`]s to tell the server, what the server sends, and the time. Leaves, in an
+//! [`Output`]: frames for the socket and [`Answer`]s. A new protocol is a file here and a line in
 //! [`PROTOCOLS`].
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use wstream_wire::v2::Committed;
-use wstream_wire::{DecodeError, Segment, Strategy};
+use wstream_wire::{DecodeError, Segment};
 
 use super::kept::Manner;
 
 mod v1;
 mod v2;
+mod wstream;
 
-/// Every protocol, in the order in which they are offered. The one without a subprotocol is what a
-/// server speaks that chooses none.
-pub(super) const PROTOCOLS: &[Entry] = &[v2::ENTRY, v1::ENTRY];
+/// Every protocol that `protocol` in `[remote.NAME]` can name; the first is the default, and what
+/// our own engine speaks.
+pub(super) const PROTOCOLS: &[Entry] = &[wstream::ENTRY];
 
 /// A protocol's line in the table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
-    /// For logs.
+    /// In the configuration and in logs.
     pub(super) name: &'static str,
-    /// What is offered in `Sec-WebSocket-Protocol`; `None`: what is spoken where none is chosen.
-    pub(super) subprotocol: Option<&'static str>,
-    /// Makes the state machine of a connection whose path names this strategy.
-    pub(super) new: fn(Strategy) -> Box<dyn Protocol>,
+    /// What its messages go over.
+    pub(super) transport: Transport,
+    /// The port where the URL names none; `None`: that of the scheme.
+    pub(super) port: Option<u16>,
+    /// How it is told a credential; `None`: it knows none.
+    pub(super) credential: Option<Credential>,
+    /// Whether it can find the ends of speech itself (`server_vad`).
+    pub(super) server_vad: bool,
+    /// What the WebSocket upgrade asks for; not used over a byte stream.
+    pub(super) request: fn(&Asked) -> Request,
+    /// Makes the state machine of a connection. The name is the subprotocol that the server has
+    /// chosen; `None` comes back where it chose one that was not asked for.
+    pub(super) new: fn(&Asked, Option<&str>) -> Option<Box<dyn Protocol>>,
 }
 
-/// The protocol that a server has chosen by naming `subprotocol`, or by naming none.
-pub(super) fn chosen(subprotocol: Option<&str>) -> Option<Entry> {
-    let is_chosen = |entry: &&Entry| entry.subprotocol == subprotocol;
-    PROTOCOLS.iter().find(is_chosen).copied()
+/// What messages go over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// `ws://` or `wss://`.
+    WebSocket,
+    /// `tcp://`: bytes without any framing but the protocol's own.
+    #[allow(dead_code, reason = "for the protocols of others")]
+    Stream,
 }
 
-/// A protocol's state on one connection.
+/// Where a credential goes if the configuration does not say otherwise: a header, and what stands
+/// in front of the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Credential {
+    /// The header's name, in lower case.
+    pub(super) header: &'static str,
+    /// With the space behind it.
+    pub(super) scheme: &'static str,
+}
+
+impl Credential {
+    /// What most servers take.
+    pub(super) const BEARER: Credential = Credential {
+        header: "authorization",
+        scheme: "Bearer ",
+    };
+}
+
+/// What a connection is wanted for: what a protocol may say of it before anything else.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Asked {
+    /// The configured URL's path, without a `/` at its end; perhaps empty.
+    pub(super) path: String,
+    /// The configured URL's query, without the `?`; perhaps empty.
+    pub(super) query: String,
+    /// The configured model; `None`: the server's own choice.
+    pub(super) model: Option<String>,
+    /// Whether the server is to find the ends of speech itself.
+    pub(super) server_vad: bool,
+    /// How the first utterance is to be transcribed.
+    pub(super) manner: Manner,
+}
+
+/// What a WebSocket upgrade asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Request {
+    /// Path and query.
+    pub(super) target: String,
+    /// Headers beside those of WebSocket and the credential; names in lower case.
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// Subprotocols on offer. A server that chooses none of them is connected again without an
+    /// offer.
+    pub(super) subprotocols: &'static [&'static str],
+}
+
+/// The protocol of this name.
+pub(super) fn named(name: &str) -> Option<&'static Entry> {
+    PROTOCOLS.iter().find(|entry| entry.name == name)
+}
+
+/// A protocol's state on one connection. Utterances are told one after the other, each in the
+/// order of [`Step`], and each is owed one [`Answer::Final`] or [`Answer::Failed`], in the same
+/// order, unless it was cancelled.
 pub(super) trait Protocol: fmt::Debug + Send {
-    /// The connection has been made.
+    /// The connection has been made. [`Answer::Ready`] must come now or from a message; nothing is
+    /// told before it.
     fn opened(&mut self, out: &mut Output);
 
-    /// Whether an utterance of this strategy can be told on this connection.
-    fn serves(&self, strategy: Strategy) -> bool;
+    /// Whether an utterance to be transcribed like this can begin on this connection now, or once
+    /// the server is ready. When the answer is no and nothing that was told is owed any more,
+    /// another connection is made.
+    fn serves(&self, manner: &Manner) -> bool;
 
-    /// Tells the server. Only after [`Answer::Ready`].
+    /// Whether no utterance at all can begin any more, so that the connection is let go as soon as
+    /// what was told is answered.
+    fn is_spent(&self) -> bool {
+        false
+    }
+
+    /// Tells the server. Only after [`Answer::Ready`], and only while the socket has room.
     fn tell(&mut self, step: &Step, out: &mut Output);
 
-    /// Asks for a sign of life that decoding does not delay.
-    fn ping(&mut self, out: &mut Output);
+    /// Asks for a sign of life that decoding does not delay. False: there is no way to ask, and
+    /// silence proves nothing.
+    fn ping(&mut self, out: &mut Output) -> bool {
+        out.frames.push_back(Frame::Ping);
+        true
+    }
 
-    /// Takes a text message of the server's. An error means that the server cannot be understood and
-    /// that an answer may have been lost.
-    fn receive(&mut self, text: &str, out: &mut Output) -> Result<(), DecodeError>;
+    /// Takes what the server sends. An error means that the server cannot be understood and that
+    /// an answer may have been lost.
+    fn receive(&mut self, received: Received<'_>, out: &mut Output) -> Result<(), NotUnderstood>;
+
+    /// The server has closed the connection; this is the last call. Answers are still taken. True:
+    /// that is how this protocol ends, and everything that was told has its answer.
+    fn closed(&mut self, how: Closed, out: &mut Output) -> bool {
+        let _ = (how, out);
+        false
+    }
+
+    /// When [`Protocol::overdue`] is to be called: a final that only a server's silence ends, a
+    /// keep-alive. Asked for again after every other call; `None`: nothing is waited for.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The time has come.
+    fn overdue(&mut self, out: &mut Output) {
+        let _ = out;
+    }
+
+    /// We close; what is put out is sent if there is still room.
+    fn farewell(&mut self, out: &mut Output) {
+        let _ = out;
+    }
+}
+
+/// What comes from a server.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Received<'a> {
+    /// A WebSocket text message.
+    Text(&'a str),
+    /// A WebSocket binary message, or the next bytes of a stream: any number, cut anywhere.
+    Binary(&'a [u8]),
+}
+
+/// How a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// With a farewell: a WebSocket close that is no complaint, or the end of a stream.
+    Orderly,
+    /// Broken off, or with a complaint.
+    Broken,
+}
+
+/// A server that cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotUnderstood {
+    /// One of our own messages.
+    #[error(transparent)]
+    Wire(#[from] DecodeError),
+    /// What is wrong, without any dictated text.
+    #[allow(dead_code, reason = "for the protocols of others")]
+    #[error("{0}")]
+    Other(String),
 }
 
 /// What the server is to be told. For one utterance: `Begin`, sound and pauses in the order of
@@ -152,6 +286,21 @@ pub(super) enum Answer {
         /// A sentence.
         message: String,
     },
+    /// The server does not want us, and will not before something is changed: a credential, a
+    /// model, a limit of the account.
+    #[allow(dead_code, reason = "for the protocols of others")]
+    Refused {
+        /// What it says.
+        message: String,
+    },
+    /// The server has no room for us now.
+    #[allow(dead_code, reason = "for the protocols of others")]
+    Later {
+        /// What it says.
+        message: String,
+        /// When to come again, where it is told.
+        after: Option<Duration>,
+    },
 }
 
 /// An utterance's text, or behind a cut that of a part of it.
@@ -178,18 +327,20 @@ pub(super) struct Said {
 /// What is to go over the socket.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Frame {
-    /// Text.
+    /// Text; over a stream its bytes.
     Text(String),
     /// Bytes.
     Binary(Vec<u8>),
-    /// WebSocket's own ping.
+    /// WebSocket's own ping; nothing over a stream.
     Ping,
 }
 
-/// What a state machine wants done. Both queues are emptied before the next step is taken, so
-/// they hold what one step or one message makes.
-#[derive(Debug, Default)]
+/// What a state machine wants done, and what it may know. Both queues are emptied before the next
+/// step is taken, so they hold what one step or one message makes.
+#[derive(Debug)]
 pub(super) struct Output {
+    /// The time of this call.
+    pub(super) now: Instant,
     /// For the socket.
     pub(super) frames: VecDeque<Frame>,
     /// For the transcriber.
@@ -197,6 +348,15 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// Nothing to do yet.
+    pub(super) fn new(now: Instant) -> Self {
+        Output {
+            now,
+            frames: VecDeque::new(),
+            answers: VecDeque::new(),
+        }
+    }
+
     fn text(&mut self, text: String) {
         self.frames.push_back(Frame::Text(text));
     }

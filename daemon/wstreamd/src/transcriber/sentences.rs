@@ -5,8 +5,8 @@ use std::time::Duration;
 use wstream_wire::v2::codes;
 
 use super::Remote;
-use super::link::Target;
 use super::outage::LossKind;
+use super::target::Target;
 use crate::fault::{Fault, FaultKind};
 
 /// What a server's error means.
@@ -36,10 +36,40 @@ pub(super) fn away(target: &Target, kind: LossKind, reason: &str) -> Fault {
                 "the server {name} is away ({reason}) and is tried again; what was said is kept"
             );
             let kind = match kind {
-                LossKind::Refused => FaultKind::RemoteRefused,
+                LossKind::Refused | LossKind::Denied | LossKind::Garbled => {
+                    FaultKind::RemoteRefused
+                }
                 _ => FaultKind::RemoteLost,
             };
             Fault::new(kind, message)
+        }
+    }
+}
+
+/// What the user is told, once, when another takes over; `known` is what is wrong.
+pub(super) fn taken_over(target: &Target, known: Option<&Fault>) -> Fault {
+    let name = target.name();
+    let to = target.fallback().map_or("another", |fallback| &fallback.to);
+    let what = known.map_or_else(
+        || format!("the server {name} does not answer"),
+        |fault| fault.message.clone(),
+    );
+    let kind = known.map_or(FaultKind::RemoteLost, |fault| fault.kind);
+    let message = format!("{what}; {to} takes over until {name} is back, and nothing is lost");
+    Fault::new(kind, message)
+}
+
+/// What is wrong with a server, in short; see [`taken_over`].
+pub(super) fn trouble(target: &Target, kind: LossKind, reason: &str) -> Fault {
+    let name = target.name();
+    match kind {
+        LossKind::Refused | LossKind::Denied | LossKind::Garbled => {
+            let message = format!("the server {name} refuses ({reason})");
+            Fault::new(FaultKind::RemoteRefused, message)
+        }
+        _ => {
+            let message = format!("the server {name} is away ({reason})");
+            Fault::new(FaultKind::RemoteLost, message)
         }
     }
 }
@@ -54,14 +84,28 @@ pub(super) fn given_up(target: &Target, kind: LossKind, reason: &str) -> Fault {
             );
             Fault::new(FaultKind::EngineFailed, message)
         }
-        (Target::Remote(Remote { name, url }), LossKind::Refused) => {
+        (Target::Remote(Remote { name, .. }), LossKind::Denied) => {
+            let message = format!(
+                "the server {name} refuses ({reason}): put that right and say `wstreamctl retry`, \
+                 or switch with `wstreamctl backend local`"
+            );
+            Fault::new(FaultKind::RemoteRefused, message)
+        }
+        (Target::Remote(Remote { name, protocol, .. }), LossKind::Garbled) => {
+            let message = format!(
+                "the server {name} cannot be understood ({reason}): check its url, and whether it \
+                 speaks {protocol}, or switch with `wstreamctl backend local`"
+            );
+            Fault::new(FaultKind::RemoteRefused, message)
+        }
+        (Target::Remote(Remote { name, url, .. }), LossKind::Refused) => {
             let message = format!(
                 "the server {name} refuses ({reason}): check its url {url}, \
                  or switch with `wstreamctl backend local`"
             );
             Fault::new(FaultKind::RemoteRefused, message)
         }
-        (Target::Remote(Remote { name, url }), _) => {
+        (Target::Remote(Remote { name, url, .. }), _) => {
             let message = format!(
                 "the server {name} stayed away ({reason}): check the network and its url {url}, \
                  or switch with `wstreamctl backend local`"

@@ -9,6 +9,7 @@
 mod commands;
 mod cuts;
 mod engine;
+mod fallback;
 mod faults;
 mod local;
 mod pure;

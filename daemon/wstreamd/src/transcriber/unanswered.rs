@@ -56,6 +56,17 @@ impl Unanswered {
         self.kept.push_back(kept);
     }
 
+    /// An utterance whose sound is all there already; none may be under way.
+    pub(super) fn append(&mut self, kept: Kept) {
+        self.samples += kept.cost();
+        self.kept.push_back(kept);
+    }
+
+    /// Whether sound of an utterance still comes.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.kept.back().is_some_and(|last| !last.ended)
+    }
+
     /// Its next samples. Sound of an utterance that is not kept any more is forgotten, as are its
     /// pauses and its end.
     pub(super) fn sound(&mut self, heard_as: u64, samples: Arc<[i16]>) {
@@ -161,13 +172,14 @@ impl Unanswered {
         self.remove(utterance)
     }
 
-    /// The next thing to tell a server that takes `window_samples` unanswered; `serves` says
-    /// whether an utterance is for this server. Each step comes once for each connection.
+    /// The next thing to tell a server that takes `window_samples` unanswered; `asks` says how an
+    /// utterance is to be transcribed there, `None`: it is not for this server, or not yet. Each
+    /// step comes once for each connection.
     pub(super) fn next_step(
         &mut self,
         window_samples: u64,
         backend: &str,
-        serves: impl Fn(&Kept) -> bool,
+        asks: impl Fn(&Kept) -> Option<Manner>,
     ) -> Option<Step> {
         if let Some(utterance) = self.cancels.pop_front() {
             return Some(Step::Cancel { utterance });
@@ -177,9 +189,10 @@ impl Unanswered {
         if kept.told.begun {
             return kept.step();
         }
-        if told >= window_samples.max(1) || !serves(kept) {
+        if told >= window_samples.max(1) {
             return None;
         }
+        let manner = asks(kept)?;
         kept.told.begun = true;
         kept.told.name = kept.number().max(self.last_name + 1);
         self.last_name = kept.told.name;
@@ -190,7 +203,7 @@ impl Unanswered {
         let lineage = kept.lineage();
         let mut opening = Opening {
             utterance: kept.told.name,
-            manner: kept.manner.clone(),
+            manner,
             committed,
             ..Opening::default()
         };

@@ -10,20 +10,24 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 use tracing::{debug, error};
-use wstream_wire::{SAMPLE_RATE, Strategy};
+use wstream_wire::SAMPLE_RATE;
 
 use super::TranscriberSettings;
 use super::connection::{Connection, Happened, Loss};
 use super::kept::{Kept, Manner};
-use super::link::{Due, Link, Open, Ready, State, Target};
-use super::outage::LossKind;
+use super::link::{Due, Link, Open, Ready, State};
 use super::outbox::Outbox;
+use super::probe::{Outcome, Probe};
 use super::protocol::{Output, Protocol};
+use super::route::is_for;
 use super::sentences;
+use super::shelf::Shelf;
+use super::standing::Standing;
+use super::target::Target;
 use super::unanswered::Unanswered;
-use crate::event::Event;
+use crate::event::{Event, ServerStatus};
 use crate::fault::Fault;
-use crate::speech::{Speech, Utterance};
+use crate::speech::{SessionOptions, Speech, Utterance};
 
 /// What a server is taken to want before it has said so.
 const USUAL_WINDOW_SAMPLES: u64 = 30 * SAMPLE_RATE as u64;
@@ -45,6 +49,16 @@ pub(super) struct Work {
     cancelled: Option<u64>,
     /// A feed's utterance that waits for room; while it does, no more speech is taken.
     held: Option<Utterance>,
+    /// Which remotes are away.
+    pub(super) standing: Standing,
+    /// The trial of one of them.
+    pub(super) probe: Option<Probe>,
+    /// What has failed and is kept.
+    pub(super) shelf: Shelf,
+    /// The session in which it is to be tried again.
+    pub(super) retry: Option<u64>,
+    /// What the daemon was last told.
+    status: ServerStatus,
 }
 
 /// What has happened on the way to the server.
@@ -53,11 +67,12 @@ pub(super) enum Moved {
     Connected(Box<Connection>),
     NotConnected(Loss),
     Happened(Happened),
+    Probed(Outcome),
 }
 
 impl Work {
     pub(super) fn new(settings: TranscriberSettings, next_utterance: Arc<AtomicU64>) -> Self {
-        Work {
+        let mut work = Work {
             settings,
             next_utterance,
             unanswered: Unanswered::default(),
@@ -67,7 +82,14 @@ impl Work {
             owed: false,
             cancelled: None,
             held: None,
-        }
+            standing: Standing::default(),
+            probe: None,
+            shelf: Shelf::default(),
+            retry: None,
+            status: ServerStatus::default(),
+        };
+        work.status = work.server_status();
+        work
     }
 
     /// Takes a piece of an utterance.
@@ -101,8 +123,11 @@ impl Work {
 
     /// New settings. What no longer goes where it should is given to the new server.
     pub(super) fn configure(&mut self, settings: TranscriberSettings) {
-        let default = Target::resolve(&self.settings, &Default::default());
-        let wanted = Target::resolve(&settings, &Default::default());
+        let default = Target::wanted(&self.settings, &Default::default());
+        let wanted = Target::wanted(&settings, &Default::default());
+        if self.settings.backend != settings.backend || self.settings.remotes != settings.remotes {
+            self.forget_standing();
+        }
         self.settings = settings;
         let is_same = match (&default, &wanted) {
             (Ok(default), Ok(wanted)) => default.is(wanted),
@@ -135,10 +160,12 @@ impl Work {
         self.unanswered.cancel(session);
         self.forget_partials();
         self.held.take_if(|held| held.session <= session);
+        self.retry.take_if(|retry| *retry <= session);
     }
 
     /// Ends the engine and the connection and waits for it.
     pub(super) async fn end(&mut self) {
+        self.forget_standing();
         self.link.end().await;
     }
 
@@ -166,6 +193,7 @@ impl Work {
         {
             self.begin(utterance);
         }
+        self.tell_again();
         while self.align_link(now) {}
 
         let is_owed = !self.unanswered.is_empty();
@@ -186,33 +214,52 @@ impl Work {
                 open.idle.get_or_insert(now);
             }
         }
+        let status = self.server_status();
+        if self.status != status {
+            self.status = status.clone();
+            self.outbox.push(Event::Server(status));
+        }
     }
 
     /// When [`Work::overdue`] is to be called. `None`: nothing is waited for, and nothing ticks.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        match &self.link.state {
+        let link = match &self.link.state {
             State::Closed | State::Blocked { .. } => None,
             State::Waiting { until, .. } | State::Opening { until, .. } => Some(*until),
             State::Open(open) => self.due(open).map(|due| due.0),
-        }
+        };
+        let probe = self.probe.as_ref().map(Probe::due);
+        let dues = [
+            link,
+            probe,
+            self.take_over_at(),
+            self.trial_at(),
+            self.shelf.due(),
+        ];
+        dues.into_iter().flatten().min()
     }
 
     /// A time has come.
     pub(super) fn overdue(&mut self, now: Instant) {
+        self.shelf.expire(now);
+        self.overdue_remotes(now);
+        self.overdue_link(now);
+    }
+
+    fn overdue_link(&mut self, now: Instant) {
         match &mut self.link.state {
             State::Waiting { until, .. } if *until <= now => self.link.close(),
             State::Opening { until, .. } if *until <= now => {
-                let reason = "it does not answer".to_owned();
-                self.lost(Loss::Lost(LossKind::Broken, reason), now);
+                self.lost(Loss::broken("it does not answer"), now);
             }
             State::Open(open) => {
                 let is_owed = !self.unanswered.is_empty();
-                match open.due(is_owed, self.settings.engine.unload_after) {
+                let idle_limit = open.target.idle_limit(&self.settings);
+                match open.due(is_owed, idle_limit) {
                     Some((at, due)) if at <= now => match due {
                         Due::Ping => open.ping(now),
-                        Due::Over(kind, reason) => {
-                            self.lost(Loss::Lost(kind, reason.to_owned()), now);
-                        }
+                        Due::Protocol => open.connection.overdue(now),
+                        Due::Over(kind, reason) => self.lost(Loss::lost(kind, reason), now),
                         Due::Unload => {
                             debug!("nothing to do: the server is let go");
                             self.close();
@@ -227,6 +274,9 @@ impl Work {
 
     /// Moves the connection on.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
+        if let Poll::Ready(outcome) = self.poll_probe(cx) {
+            return Poll::Ready(Moved::Probed(outcome));
+        }
         match &mut self.link.state {
             State::Opening { connecting, .. } => {
                 connecting.as_mut().poll(cx).map(|made| match made {
@@ -242,14 +292,17 @@ impl Work {
                     ..
                 } = &mut **open;
                 let (unanswered, settings) = (&mut self.unanswered, &self.settings);
+                let standing = &self.standing;
                 let tell = |protocol: &mut dyn Protocol, out: &mut Output| {
                     let Some(Ready { window_samples, .. }) = *ready else {
                         return false;
                     };
-                    let serves = |kept: &Kept| {
-                        protocol.serves(kept.manner.strategy) && is_for(target, settings, kept)
+                    let asks = |kept: &Kept| {
+                        let manner = target.manner(&kept.manner, &kept.utterance.options);
+                        (protocol.serves(&manner) && is_for(target, settings, standing, kept))
+                            .then_some(manner)
                     };
-                    let step = unanswered.next_step(window_samples, target.name(), serves);
+                    let step = unanswered.next_step(window_samples, target.name(), asks);
                     if let Some(step) = &step {
                         protocol.tell(step, out);
                     }
@@ -275,6 +328,7 @@ impl Work {
                 }
             }
             Moved::Happened(Happened::Answered) => {}
+            Moved::Probed(outcome) => self.probed(outcome, now),
         }
         while let State::Open(open) = &mut self.link.state {
             let Some(answer) = open.connection.take_answer() else {
@@ -300,110 +354,22 @@ impl Work {
             );
             return;
         }
-        let (options, settings) = (&utterance.options, &self.settings);
+        let manner = self.manner(&utterance.options);
+        self.unanswered.begin(utterance, manner);
+    }
+
+    /// How an utterance is to be transcribed that begins now.
+    pub(super) fn manner(&self, options: &SessionOptions) -> Manner {
+        let settings = &self.settings;
         let language = options.language.as_ref().unwrap_or(&settings.language);
         let languages = options.languages.as_ref().unwrap_or(&settings.languages);
         let vocabulary = options.vocabulary.as_ref().unwrap_or(&settings.vocabulary);
-        let manner = Manner {
+        Manner {
             strategy: options.strategy.unwrap_or(settings.strategy),
             language: language.clone(),
             languages: languages.clone(),
             vocabulary: vocabulary.clone(),
-        };
-        self.unanswered.begin(utterance, manner);
-    }
-
-    /// Trying is of no use: whatever is owed fails, and if nothing is, the user is told.
-    pub(super) fn block(&mut self, target: Target, fault: Fault) {
-        if self.unanswered.head().is_none() && self.link.outage.tell() {
-            self.outbox.push(Event::Trouble(fault.clone()));
         }
-        self.warm = false;
-        self.link.block(target, fault);
-    }
-
-    fn unblock(&mut self) {
-        self.link.outage.over();
-        if matches!(
-            self.link.state,
-            State::Blocked { .. } | State::Waiting { .. }
-        ) {
-            self.link.close();
-        }
-    }
-
-    /// One step towards a link that serves what is owed; false when there is none to take.
-    fn align_link(&mut self, now: Instant) -> bool {
-        let wanted = match self.unanswered.head() {
-            Some(head) => match Target::resolve(&self.settings, &head.utterance.options) {
-                Ok(target) => Some((target, head.manner.strategy)),
-                Err(fault) => {
-                    let utterance = head.number();
-                    self.unanswered.give_up(utterance);
-                    self.fail(utterance, fault);
-                    return true;
-                }
-            },
-            None => None,
-        };
-        let head_is_told = self.unanswered.head().is_some_and(Kept::is_told);
-        match (&self.link.state, wanted) {
-            (State::Closed, Some((target, strategy))) => {
-                self.connect(target, strategy, now);
-                true
-            }
-            (State::Closed, None) if self.warm => {
-                match Target::resolve(&self.settings, &Default::default()) {
-                    Ok(target) => self.connect(target, self.settings.strategy, now),
-                    Err(fault) => {
-                        self.warm = false;
-                        self.outbox.push(Event::Trouble(fault));
-                    }
-                }
-                true
-            }
-            (State::Closed, None) => false,
-            (State::Blocked { target, fault }, Some((wanted, _))) if target.is(&wanted) => {
-                let fault = fault.clone();
-                if let Some(utterance) = self.unanswered.head().map(Kept::number) {
-                    self.unanswered.give_up(utterance);
-                    self.fail(utterance, fault);
-                }
-                true
-            }
-            // Nothing is owed any more: no pause needs to be waited out.
-            (State::Waiting { .. }, None) if !self.warm => {
-                self.link.close();
-                true
-            }
-            (State::Open(open), Some((wanted, strategy))) if open.target.is(&wanted) => {
-                // Another strategy may need another connection, between utterances.
-                let serves = head_is_told || open.connection.serves(strategy);
-                if !serves {
-                    self.close();
-                }
-                !serves
-            }
-            (_, Some((wanted, _))) if self.link.target().is_some_and(|it| !it.is(&wanted)) => {
-                self.link.outage.over();
-                self.close();
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn connect(&mut self, target: Target, strategy: Strategy, now: Instant) {
-        debug!(backend = target.name(), "connecting");
-        if let Err(fault) = self.link.open(target.clone(), strategy, now) {
-            self.block(target, fault);
-        }
-    }
-
-    /// Lets go of the connection; what is owed will be told again.
-    pub(super) fn close(&mut self) {
-        self.unanswered.disconnected();
-        self.link.close();
     }
 
     pub(super) fn fail(&mut self, utterance: u64, fault: Fault) {
@@ -441,12 +407,6 @@ impl Work {
 
     fn due(&self, open: &Open) -> Option<(Instant, Due)> {
         let is_owed = !self.unanswered.is_empty();
-        open.due(is_owed, self.settings.engine.unload_after)
+        open.due(is_owed, open.target.idle_limit(&self.settings))
     }
-}
-
-/// Whether an utterance goes to this server.
-pub(super) fn is_for(target: &Target, settings: &TranscriberSettings, kept: &Kept) -> bool {
-    let wanted = Target::resolve(settings, &kept.utterance.options);
-    wanted.is_ok_and(|wanted| wanted.is(target))
 }

@@ -7,26 +7,16 @@ use tracing::{debug, warn};
 use wstream_wire::v1::{self, ServerMessage};
 use wstream_wire::{DecodeError, FRAME_SAMPLES, SAMPLE_RATE, Strategy};
 
-use super::{Answer, Entry, Frame, Output, Protocol, Said, Step};
-
-pub(super) const ENTRY: Entry = Entry {
-    name: "version 1",
-    subprotocol: None,
-    new: |strategy| {
-        Box::new(V1 {
-            strategy,
-            open: None,
-            owed: VecDeque::new(),
-        })
-    },
-};
+use super::{Answer, NotUnderstood, Output, Protocol, Received, Said, Step};
+use crate::transcriber::kept::Manner;
 
 /// A version 1 server announces no limit; Whisper's own window, and about what a client that
 /// sends at the pace of speech would ever be ahead.
 const WINDOW_SAMPLES: u64 = 30 * SAMPLE_RATE as u64;
 
+/// The state of a connection; see the module.
 #[derive(Debug)]
-struct V1 {
+pub(super) struct V1 {
     /// What the path says; another needs another connection.
     strategy: Strategy,
     /// The utterance under way.
@@ -53,6 +43,15 @@ enum Owed {
 }
 
 impl V1 {
+    /// A connection whose path names this strategy.
+    pub(super) fn new(strategy: Strategy) -> Self {
+        V1 {
+            strategy,
+            open: None,
+            owed: VecDeque::new(),
+        }
+    }
+
     /// Ends the open utterance on the wire.
     fn end(&mut self, owed: Owed, out: &mut Output) {
         out.text(v1::encode_vad_end());
@@ -79,8 +78,8 @@ impl Protocol for V1 {
         });
     }
 
-    fn serves(&self, strategy: Strategy) -> bool {
-        strategy == self.strategy
+    fn serves(&self, manner: &Manner) -> bool {
+        manner.strategy == self.strategy
     }
 
     fn tell(&mut self, step: &Step, out: &mut Output) {
@@ -125,11 +124,11 @@ impl Protocol for V1 {
         }
     }
 
-    fn ping(&mut self, out: &mut Output) {
-        out.frames.push_back(Frame::Ping);
-    }
-
-    fn receive(&mut self, text: &str, out: &mut Output) -> Result<(), DecodeError> {
+    fn receive(&mut self, received: Received<'_>, out: &mut Output) -> Result<(), NotUnderstood> {
+        // There are no binary answers.
+        let Received::Text(text) = received else {
+            return Ok(());
+        };
         match v1::decode_server(text) {
             Ok(ServerMessage::Partial {
                 text,
@@ -175,7 +174,7 @@ impl Protocol for V1 {
             Err(DecodeError::UnknownType(name)) => {
                 debug!(name, "a message of an unknown type is ignored");
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }

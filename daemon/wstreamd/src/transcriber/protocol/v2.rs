@@ -3,18 +3,14 @@
 
 use tracing::debug;
 use wstream_wire::v2::{self, Begin, ClientMessage, ServerMessage};
-use wstream_wire::{DecodeError, Strategy};
+use wstream_wire::{DecodeError, language};
 
-use super::{Answer, Entry, Frame, Opening, Output, Protocol, Said, Step};
+use super::{Answer, Frame, NotUnderstood, Opening, Output, Protocol, Received, Said, Step};
+use crate::transcriber::kept::Manner;
 
-pub(super) const ENTRY: Entry = Entry {
-    name: "version 2",
-    subprotocol: Some(v2::SUBPROTOCOL),
-    new: |_| Box::new(V2::default()),
-};
-
+/// The state of a connection; see the module.
 #[derive(Debug, Default)]
-struct V2 {
+pub(super) struct V2 {
     /// The last ping's number.
     ping: u64,
 }
@@ -22,7 +18,7 @@ struct V2 {
 impl Protocol for V2 {
     fn opened(&mut self, _out: &mut Output) {}
 
-    fn serves(&self, _strategy: Strategy) -> bool {
+    fn serves(&self, _manner: &Manner) -> bool {
         true
     }
 
@@ -48,12 +44,17 @@ impl Protocol for V2 {
         }
     }
 
-    fn ping(&mut self, out: &mut Output) {
+    fn ping(&mut self, out: &mut Output) -> bool {
         self.ping += 1;
         out.text(v2::encode_client(&ClientMessage::Ping { id: self.ping }));
+        true
     }
 
-    fn receive(&mut self, text: &str, out: &mut Output) -> Result<(), DecodeError> {
+    fn receive(&mut self, received: Received<'_>, out: &mut Output) -> Result<(), NotUnderstood> {
+        // There are no binary answers.
+        let Received::Text(text) = received else {
+            return Ok(());
+        };
         let message = match v2::decode_server(text) {
             Err(DecodeError::UnknownType(name)) => {
                 debug!(name, "a message of an unknown type is ignored");
@@ -68,7 +69,7 @@ impl Protocol for V2 {
 
 fn begin(opening: &Opening) -> Begin {
     let manner = &opening.manner;
-    let is_auto = manner.language == wstream_wire::language::AUTO;
+    let is_auto = manner.language == language::AUTO;
     Begin {
         utterance: opening.utterance,
         strategy: manner.strategy,

@@ -8,7 +8,7 @@ use wstream_wire::Strategy;
 use super::{Act, Rig, Server, Version, settings};
 use crate::fault::FaultKind;
 use crate::speech::{SPEECH_QUEUE, SessionOptions, Speech};
-use crate::transcriber::{Remote, ToTranscriber, TranscriberSettings};
+use crate::transcriber::{DEFAULT_PROTOCOL, Remote, ToTranscriber, TranscriberSettings};
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_session_leaves_no_trace_in_the_next() {
@@ -168,6 +168,8 @@ async fn a_backend_is_switched_in_the_middle_of_an_utterance() {
         settings.remotes.push(Remote {
             name: "elsewhere".to_owned(),
             url: second.url.clone(),
+            protocol: DEFAULT_PROTOCOL.to_owned(),
+            ..Remote::default()
         });
         let mut rig = Rig::start(settings.clone());
         rig.say(1, 3).await;
@@ -292,7 +294,8 @@ async fn a_feed_is_a_world_of_its_own() {
 async fn pings_only_while_something_is_owed() {
     let server = Server::start(Version::V2, &[Act::Mute(0), Act::Serve]).await;
     let mut settings = settings(&server.url);
-    settings.engine.unload_after = Duration::from_secs(3600);
+    // Before it would have to be kept alive.
+    settings.remotes[0].idle_disconnect = Some(Duration::from_secs(20));
     let mut rig = Rig::start(settings);
     rig.say(1, 3).await;
     rig.expect_words(1, 3).await;
@@ -319,12 +322,12 @@ async fn assert_no_timer() {
 async fn nothing_ticks_when_there_is_nothing_to_do() {
     let server = Server::start(Version::V2, &[Act::Serve]).await;
     let settings = settings(&server.url);
-    let unloads_after = |seconds| {
+    let kept_for = |time| {
         let mut settings: TranscriberSettings = settings.clone();
-        settings.engine.unload_after = seconds;
+        settings.remotes[0].idle_disconnect = time;
         settings
     };
-    let mut rig = Rig::start(unloads_after(Duration::from_secs(60)));
+    let mut rig = Rig::start(kept_for(Some(Duration::from_secs(60))));
     assert_no_timer().await;
     rig.say(1, 3).await;
     rig.expect_words(1, 3).await;
@@ -336,11 +339,18 @@ async fn nothing_ticks_when_there_is_nothing_to_do() {
     assert!(rig.stop().await.is_empty());
     assert_eq!(server.seen().connections, 2);
 
-    let mut rig = Rig::start(unloads_after(Duration::MAX));
-    rig.say(3, 3).await;
-    rig.expect_words(3, 3).await;
-    assert_no_timer().await;
-    rig.stop().await;
+    // Who wants it to stay has it kept alive.
+    for time in [None, Some(Duration::MAX)] {
+        let mut rig = Rig::start(kept_for(time));
+        rig.say(3, 3).await;
+        rig.expect_words(3, 3).await;
+        let before = server.seen().pings;
+        rig.wait(Duration::from_secs(3600)).await;
+        let pings = server.seen().pings - before;
+        assert!((100..200).contains(&pings), "{pings}");
+        rig.stop().await;
+    }
+    assert_eq!(server.seen().connections, 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::time::Instant;
+use wstream_wire::v1;
 use wstream_wire::v2::{self, Begin, ClientMessage};
-use wstream_wire::{Strategy, v1};
 
 use crate::event::{Event, Transcript};
 use crate::fault::{Fault, FaultKind};
 use crate::transcriber::kept::Manner;
-use crate::transcriber::outage::{LossKind, Outage, Verdict};
+use crate::transcriber::outage::{LossKind, Lost, Outage, Verdict};
 use crate::transcriber::outbox::Outbox;
-use crate::transcriber::protocol::{Answer, Frame, Opening, Output, Step, chosen};
+use crate::transcriber::protocol::{
+    Answer, Asked, Frame, Opening, Output, PROTOCOLS, Protocol, Received, Step,
+};
 use crate::transcriber::shown::Shown;
 
 #[test]
@@ -102,6 +104,16 @@ proptest! {
     }
 }
 
+fn lost(kind: LossKind, held: Option<Duration>, since: Instant, is_local: bool) -> Lost {
+    Lost {
+        kind,
+        held,
+        since,
+        after: None,
+        is_local,
+    }
+}
+
 #[test]
 fn pauses_grow_and_end() {
     let now = Instant::now();
@@ -109,7 +121,7 @@ fn pauses_grow_and_end() {
     let mut at = now;
     let mut pauses = Vec::new();
     let given_up = loop {
-        match outage.lost(LossKind::Refused, None, at, true) {
+        match outage.lost(lost(LossKind::Refused, None, at, true), at) {
             Verdict::Retry(pause) => pauses.push(pause.as_millis()),
             verdict => break verdict,
         }
@@ -122,10 +134,16 @@ fn pauses_grow_and_end() {
 
     // An engine that does not start is not tried for two minutes.
     let mut outage = Outage::default();
-    let lost = |outage: &mut Outage| outage.lost(LossKind::NotStarted, None, now, true);
-    assert_eq!(lost(&mut outage), Verdict::Retry(Duration::ZERO));
-    assert!(matches!(lost(&mut outage), Verdict::Retry(_)));
-    assert_eq!(lost(&mut outage), Verdict::GiveUp { reached: false });
+    let not_started = lost(LossKind::NotStarted, None, now, true);
+    assert_eq!(
+        outage.lost(not_started, now),
+        Verdict::Retry(Duration::ZERO)
+    );
+    assert!(matches!(outage.lost(not_started, now), Verdict::Retry(_)));
+    assert_eq!(
+        outage.lost(not_started, now),
+        Verdict::GiveUp { reached: false }
+    );
 
     // A connection that held is no part of an outage.
     let mut outage = Outage::default();
@@ -133,10 +151,33 @@ fn pauses_grow_and_end() {
     for hours in 1..10 {
         let at = now + Duration::from_secs(hours * 3600);
         let held = Some(Duration::from_secs(60));
-        let verdict = outage.lost(LossKind::Broken, held, at, false);
+        let verdict = outage.lost(lost(LossKind::Broken, held, at, false), at);
         assert_eq!(verdict, Verdict::Retry(Duration::ZERO));
     }
     assert!(outage.tell());
+
+    // What will not change by itself is tried once more, a moment later.
+    for (kind, tries) in [(LossKind::Denied, 1), (LossKind::Garbled, 2)] {
+        let mut outage = Outage::default();
+        for _ in 0..tries {
+            let verdict = outage.lost(lost(kind, None, now, false), now);
+            assert!(matches!(verdict, Verdict::Retry(pause) if pause > Duration::ZERO));
+        }
+        let verdict = outage.lost(lost(kind, None, now, false), now);
+        assert_eq!(verdict, Verdict::GiveUp { reached: false });
+    }
+
+    // A server is asked again when it wants to be, unless that is too late.
+    for (after, retried) in [(60, true), (600, false)] {
+        let after = Some(Duration::from_secs(after));
+        let asked = Lost {
+            after,
+            ..lost(LossKind::Broken, None, now, false)
+        };
+        let verdict = Outage::default().lost(asked, now);
+        let expected = Verdict::Retry(after.unwrap());
+        assert_eq!(verdict == expected, retried, "{verdict:?}");
+    }
 }
 
 fn partial(utterance: u64, text: &str) -> Event {
@@ -175,17 +216,23 @@ fn name(event: Event) -> String {
     }
 }
 
+/// The state machine that serves where the server chooses this subprotocol.
+fn chosen(subprotocol: Option<&str>) -> Box<dyn Protocol> {
+    let asked = Asked::default();
+    (PROTOCOLS[0].new)(&asked, subprotocol).expect("one of ours")
+}
+
 /// What a protocol makes of steps and of what the server says, one line for each.
 fn exchange(subprotocol: Option<&str>, script: &[Said]) -> Vec<String> {
-    let mut protocol = (chosen(subprotocol).unwrap().new)(Strategy::Prompt);
-    let mut out = Output::default();
+    let mut protocol = chosen(subprotocol);
+    let mut out = Output::new(Instant::now());
     protocol.opened(&mut out);
     let mut lines = Vec::new();
     for said in script {
         match said {
             We(step) => protocol.tell(step, &mut out),
             They(text) => {
-                if protocol.receive(text, &mut out).is_err() {
+                if protocol.receive(Received::Text(text), &mut out).is_err() {
                     lines.push("malformed".to_owned());
                 }
             }
@@ -212,6 +259,8 @@ fn exchange(subprotocol: Option<&str>, script: &[Said]) -> Vec<String> {
                 utterance, code, ..
             } => format!("< failed {utterance} {code}"),
             Answer::Error { code, .. } => format!("< error {code}"),
+            Answer::Refused { message } => format!("< refused {message}"),
+            Answer::Later { message, .. } => format!("< later {message}"),
         }));
     }
     lines
@@ -433,10 +482,10 @@ proptest! {
     #[test]
     fn no_message_brings_a_protocol_down(texts in prop::collection::vec(".{0,40}", 0..4)) {
         for subprotocol in [None, Some(v2::SUBPROTOCOL)] {
-            let mut protocol = (chosen(subprotocol).unwrap().new)(Strategy::Prompt);
-            let mut out = Output::default();
+            let mut protocol = chosen(subprotocol);
+            let mut out = Output::new(Instant::now());
             for text in &texts {
-                let _ = protocol.receive(text, &mut out);
+                let _ = protocol.receive(Received::Text(text), &mut out);
             }
         }
     }

@@ -44,6 +44,8 @@ pub(super) enum Act {
     Close(u16, u64),
     /// Answer the upgrade with this status.
     Http(u16),
+    /// Answer the upgrade with 429, and ask to come again after so many seconds.
+    Later(u64),
     /// Accept the connection and say nothing, not even to the upgrade.
     Silence,
     /// Never get ready.
@@ -144,6 +146,14 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let first = script.lock().unwrap().peek();
     match first {
+        Act::Later(seconds) => {
+            script.lock().unwrap().pop();
+            seen.lock().unwrap().connections += 1;
+            let answer =
+                format!("HTTP/1.1 429 No\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            return;
+        }
         Act::Http(status) => {
             script.lock().unwrap().pop();
             seen.lock().unwrap().connections += 1;

@@ -10,10 +10,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use wstream_wire::{FRAME_SAMPLES, Strategy};
 
-use crate::event::{EVENT_QUEUE, Event, Transcript};
+use crate::event::{EVENT_QUEUE, Event, ServerStatus, Transcript};
 use crate::fault::Fault;
 use crate::speech::{SPEECH_QUEUE, SessionOptions, Speech, Utterance};
-use crate::transcriber::{EngineSettings, Remote, ToTranscriber, TranscriberSettings, run};
+use crate::transcriber::{
+    DEFAULT_PROTOCOL, EngineSettings, Remote, ToTranscriber, TranscriberSettings, run,
+};
 
 /// What goes on behind a cut has numbers from here on; the tests' own are below.
 pub(super) const FIRST_NEW_NUMBER: u64 = 100;
@@ -25,6 +27,8 @@ pub(super) fn settings(url: &str) -> TranscriberSettings {
         remotes: vec![Remote {
             name: "there".to_owned(),
             url: url.to_owned(),
+            protocol: DEFAULT_PROTOCOL.to_owned(),
+            ..Remote::default()
         }],
         strategy: Strategy::Prompt,
         language: "auto".to_owned(),
@@ -38,6 +42,7 @@ pub(super) fn settings(url: &str) -> TranscriberSettings {
             unload_after: Duration::from_secs(60),
         },
         unanswered_limit: Duration::from_secs(300),
+        retry_limit: Duration::from_secs(300),
     }
 }
 
@@ -50,6 +55,8 @@ pub(super) struct Rig {
     /// What the last utterance had as partials, until its end.
     pub(super) partials: Vec<(u64, String, String)>,
     pub(super) troubles: Vec<Fault>,
+    /// How it stood with the server, oldest first.
+    pub(super) statuses: Vec<ServerStatus>,
     /// What went on as what, and the seconds before the cut.
     pub(super) cuts: Vec<(u64, u64, f64)>,
     pub(super) options: Arc<SessionOptions>,
@@ -91,6 +98,7 @@ impl Rig {
             task,
             partials: Vec::new(),
             troubles: Vec::new(),
+            statuses: Vec::new(),
             cuts: Vec::new(),
             options: Arc::default(),
             session: 1,
@@ -139,11 +147,15 @@ impl Rig {
 
     /// The next event. A test that waits for ten minutes, mostly of paused time, has failed.
     pub(super) async fn event(&mut self) -> Event {
-        let event = self.from_transcriber.recv();
-        let event = tokio::time::timeout(Duration::from_secs(600), event).await;
-        event
-            .expect("nothing happens any more")
-            .expect("the transcriber has ended")
+        loop {
+            let event = self.from_transcriber.recv();
+            let event = tokio::time::timeout(Duration::from_secs(600), event).await;
+            let event = event.expect("nothing happens any more");
+            match event.expect("the transcriber has ended") {
+                Event::Server(status) => self.statuses.push(status),
+                event => return event,
+            }
+        }
     }
 
     /// The end of the next utterance that ends, also by a cut. Checks on the way what always must
@@ -212,6 +224,7 @@ impl Rig {
         while let Some(event) = self.from_transcriber.recv().await {
             match event {
                 Event::Trouble(fault) => self.troubles.push(fault),
+                Event::Server(_) => {}
                 other => panic!("{other:?} came too many"),
             }
         }
@@ -224,6 +237,7 @@ impl Rig {
         while let Ok(event) = tokio::time::timeout_at(until, self.from_transcriber.recv()).await {
             match event.expect("the transcriber has ended") {
                 Event::Trouble(fault) => self.troubles.push(fault),
+                Event::Server(status) => self.statuses.push(status),
                 Event::Partial { .. } => {}
                 other => panic!("{other:?} was not awaited"),
             }

@@ -186,7 +186,7 @@ proptest! {
                     said.sound.remove(&number);
                 },
                 Happens::Tells(steps) => for _ in 0..steps {
-                    if let Some(step) = unanswered.next_step(SMALL_WINDOW, "b", |_| true) {
+                    if let Some(step) = unanswered.next_step(SMALL_WINDOW, "b", |kept| Some(kept.manner.clone())) {
                         heard.take(step);
                     }
                 },
@@ -239,7 +239,7 @@ proptest! {
         if let Some(open) = open {
             unanswered.end(open);
         }
-        while let Some(step) = unanswered.next_step(SMALL_WINDOW, "b", |_| true) {
+        while let Some(step) = unanswered.next_step(SMALL_WINDOW, "b", |kept| Some(kept.manner.clone())) {
             heard.take(step);
             while let Some(name) = heard.ended.pop_front() {
                 let answered = unanswered.find_told(name).unwrap().number();
