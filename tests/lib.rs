@@ -1,8 +1,8 @@
 //! What the end-to-end tests share: a private desktop with a real bus, the real programs on it,
 //! and a client that sees every signal.
 
-mod counting;
 pub mod between;
+mod counting;
 mod desktop;
 mod follower;
 mod scene;

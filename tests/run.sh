@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 readonly LINT=(format shell strings lock units clippy)
-readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e wer fuzz install)
+readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e wer interop fuzz install)
 readonly BUILD=(--release --locked --workspace --features wstreamd/pipewire)
 # Debian's names: compiling; linting; sound and bus for the end-to-end tests.
 readonly PACKAGES=(
@@ -135,6 +135,18 @@ run_fuzz() {
         fi
         echo "$target: $(tail -n 1 "$scratch/fuzz")"
     done
+}
+# Other people's servers, from their packages; by hand: tests/interop.sh.
+run_interop() {
+    if [ -z "${RUN_SLOW_TESTS:-}" ]; then
+        echo "installs 7 GB and takes minutes: skipped without RUN_SLOW_TESTS=1"
+        return 0
+    fi
+    if [ ! -e "${WSTREAM_SHARED:-../shared}/speech/dev/manifest.tsv" ]; then
+        echo "no corpus of speech on this machine: skipped"
+        return 0
+    fi
+    run_build && WSTREAM_BIN=$target/release tests/interop.sh "${WSTREAM_INTEROP:-$target/test-interop}"
 }
 run_install() { run_build && tests/install.sh; }
 

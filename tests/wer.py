@@ -60,8 +60,8 @@ def errors(reference, heard):
     return row[-1]
 
 
-def stream(files, args, folder):
-    """Texts by file, from the running daemon."""
+def events(files, args, folder):
+    """What `wstreamctl transcribe --json` prints of the files, and how long it took."""
     config = folder / "config.toml"
     config.write_text(f'model = "{args.model}"\nlanguage = "{args.language}"\n' + (args.config or ""))
     env = dict(os.environ, HOME=str(folder), XDG_STATE_HOME=str(folder / "state"),
@@ -69,10 +69,11 @@ def stream(files, args, folder):
     script = (
         f'"{BIN}/wstreamd" --config "{config}" & daemon=$!\n'
         'until "$CTL" status --json | grep -q idle; do kill -0 $daemon || exit 1; sleep 0.1; done\n'
-        f'"$CTL" transcribe --json --strategy {args.strategy} "$@"; code=$?\n'
+        f'"$CTL" transcribe --json --strategy {args.strategy} $PACE "$@"; code=$?\n'
         "kill $daemon; wait $daemon; exit $code\n"
     )
     env["CTL"] = str(BIN / "wstreamctl")
+    env["PACE"] = "--realtime" if getattr(args, "realtime", False) else ""
     began = time.monotonic()
     run = subprocess.run(
         ["dbus-run-session", "--", "bash", "-c", script, "bash", *map(str, files)],
@@ -81,9 +82,14 @@ def stream(files, args, folder):
     wall = time.monotonic() - began
     if run.returncode != 0:
         print(f"wer.py: wstreamctl transcribe ended with {run.returncode}", file=sys.stderr)
+    return [json.loads(line) for line in run.stdout.splitlines()], wall
+
+
+def stream(files, args, folder):
+    """Texts by file, from the running daemon."""
+    seen, wall = events(files, args, folder)
     texts, counts = collections.defaultdict(list), collections.Counter()
-    for line in run.stdout.splitlines():
-        event = json.loads(line)
+    for event in seen:
         counts[event["type"]] += 1
         if event["type"] == "final" and event["text"]:
             texts[event["file"]].append(event["text"])

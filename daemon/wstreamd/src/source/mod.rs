@@ -6,7 +6,7 @@ mod cookie;
 mod devices;
 mod feed;
 mod microphone;
-mod resample;
+pub(crate) mod resample;
 mod wav;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

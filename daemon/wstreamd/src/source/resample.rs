@@ -1,4 +1,4 @@
-//! Mono sound of any rate in, 16 kHz in 16 bits out, without a shift in time.
+//! Mono sound of any rate in, 16 bits of another rate out, mostly 16 kHz, without a shift in time.
 
 use std::fmt;
 
@@ -23,9 +23,10 @@ const SINC_LENGTH: usize = 128;
 
 /// A rate that cannot be converted.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot convert {rate} samples per second to 16000")]
+#[error("cannot convert {rate} samples per second to {to}")]
 pub(crate) struct BadRate {
     rate: u32,
+    to: u32,
     #[source]
     cause: rubato::ResamplerConstructionError,
 }
@@ -35,6 +36,7 @@ pub(crate) struct Resampler {
     /// `None`: the rate is right already.
     inner: Option<Box<dyn rubato::Resampler<f32>>>,
     rate: u32,
+    to: u32,
     /// Sound that does not fill a chunk yet.
     pending: Vec<f32>,
     output: Vec<f32>,
@@ -48,22 +50,29 @@ impl fmt::Debug for Resampler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resampler")
             .field("rate", &self.rate)
+            .field("to", &self.to)
             .finish_non_exhaustive()
     }
 }
 
 impl Resampler {
-    /// For sound of `rate` samples per second.
+    /// From `rate` samples per second to the 16 kHz that everything here works with.
     pub(crate) fn new(rate: u32) -> Result<Self, BadRate> {
-        let inner = (rate != RATE)
-            .then(|| build(rate))
+        Self::between(rate, RATE)
+    }
+
+    /// From `rate` samples per second to `to`.
+    pub(crate) fn between(rate: u32, to: u32) -> Result<Self, BadRate> {
+        let inner = (rate != to)
+            .then(|| build(rate, to))
             .transpose()
-            .map_err(|cause| BadRate { rate, cause })?;
+            .map_err(|cause| BadRate { rate, to, cause })?;
         Ok(Resampler {
             output: vec![0.0; inner.as_ref().map_or(0, |r| r.output_frames_max())],
             skip: inner.as_ref().map_or(0, |r| r.output_delay()),
             inner,
             rate,
+            to,
             pending: Vec::new(),
             taken: 0,
             given: 0,
@@ -92,7 +101,7 @@ impl Resampler {
         if self.inner.is_none() {
             return;
         }
-        let wanted = (self.taken * u64::from(RATE)).div_ceil(u64::from(self.rate));
+        let wanted = (self.taken * u64::from(self.to)).div_ceil(u64::from(self.rate));
         let mut rest = self.pending.len();
         while self.given < wanted {
             self.convert(0, Some(rest), wanted, out);
@@ -138,9 +147,12 @@ impl Resampler {
     }
 }
 
-fn build(rate: u32) -> Result<Box<dyn rubato::Resampler<f32>>, rubato::ResamplerConstructionError> {
+fn build(
+    rate: u32,
+    to: u32,
+) -> Result<Box<dyn rubato::Resampler<f32>>, rubato::ResamplerConstructionError> {
     let chunk = (rate / CHUNKS_PER_SECOND).max(1);
-    let block = rate / greatest_common_divisor(rate, RATE);
+    let block = rate / greatest_common_divisor(rate, to);
     if block <= LONGEST_BLOCK {
         // Blocks of an even length, or the filter's middle lies between two samples and the sound
         // is shifted by half of one.
@@ -148,7 +160,7 @@ fn build(rate: u32) -> Result<Box<dyn rubato::Resampler<f32>>, rubato::Resampler
         let chunk = chunk.next_multiple_of(even) as usize;
         let fft = Fft::new_custom(
             rate as usize,
-            RATE as usize,
+            to as usize,
             chunk,
             1,
             1,
@@ -158,7 +170,7 @@ fn build(rate: u32) -> Result<Box<dyn rubato::Resampler<f32>>, rubato::Resampler
         return Ok(Box::new(fft));
     }
     let chunk = chunk as usize;
-    let ratio = f64::from(RATE) / f64::from(rate);
+    let ratio = f64::from(to) / f64::from(rate);
     let parameters = SincInterpolationParameters::new(SINC_LENGTH, WindowFunction::BlackmanHarris2);
     let sinc = Async::new_sinc(ratio, 1.0, &parameters, chunk, 1, FixedAsync::Input)?;
     Ok(Box::new(sinc))
@@ -228,6 +240,43 @@ mod tests {
             }
             // The other resampler counts its delay in whole samples: within one of them.
             assert_faithful(44_101, piece, 2_900.0);
+        }
+    }
+
+    /// How strong `hertz` is in the middle of `sound`.
+    fn strength(rate: u32, hertz: f64, sound: &[i16]) -> f64 {
+        let middle = &sound[sound.len() / 10..sound.len() * 9 / 10];
+        let turn = TAU * hertz / f64::from(rate);
+        let (mut sine, mut cosine) = (0.0, 0.0);
+        for (n, &sample) in middle.iter().enumerate() {
+            sine += f64::from(sample) * (turn * n as f64).sin();
+            cosine += f64::from(sample) * (turn * n as f64).cos();
+        }
+        2.0 * f64::hypot(sine, cosine) / middle.len() as f64
+    }
+
+    /// Upwards too, for servers that take nothing but 24 kHz: tones stay, and none comes back
+    /// mirrored at the 8 kHz that 16 kHz can hold.
+    #[test]
+    fn keeps_tones_and_time_at_24_khz() {
+        for (hertz, piece) in [(440.0, 480), (3_000.0, 1_023), (6_000.0, 200_000)] {
+            let mut resampler = Resampler::between(RATE, 24_000).unwrap();
+            let mut out = Vec::new();
+            for piece in tone(RATE, hertz, 1.0).chunks(piece) {
+                resampler.push(piece, &mut out);
+            }
+            resampler.finish(&mut out);
+            assert_eq!(out.len(), 24_000);
+            for (n, &sample) in out.iter().enumerate().take(22_000).skip(1_000) {
+                let wanted = 16_384.0 * (TAU * hertz * n as f64 / 24_000.0).sin();
+                let error = (f64::from(sample) - wanted).abs();
+                assert!(
+                    error < 100.0,
+                    "{hertz} Hz, sample {n}: {sample}, not {wanted}"
+                );
+            }
+            let mirrored = strength(24_000, 16_000.0 - hertz, &out);
+            assert!(mirrored < 2.0, "{hertz} Hz is mirrored: {mirrored}");
         }
     }
 

@@ -152,6 +152,7 @@ impl Connection {
         let received = match &incoming {
             Incoming::Text(text) => Received::Text(text),
             Incoming::Binary(bytes) => Received::Binary(bytes),
+            Incoming::Pong => Received::Pong,
             Incoming::Alive => return Ok(()),
             Incoming::Closed(..) => {
                 let Incoming::Closed(how, loss) = incoming else {

@@ -10,19 +10,33 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use wstream_wire::v2::Committed;
 use wstream_wire::{DecodeError, Segment};
 
 use super::kept::Manner;
 
+mod openai_realtime;
 mod v1;
 mod v2;
+mod whisper_live;
+mod whisperlivekit;
 mod wstream;
+mod wyoming;
+
+mod single;
+mod told;
 
 /// Every protocol that `protocol` in `[remote.NAME]` can name; the first is the default, and what
 /// our own engine speaks.
-pub(super) const PROTOCOLS: &[Entry] = &[wstream::ENTRY];
+pub(super) const PROTOCOLS: &[Entry] = &[
+    wstream::ENTRY,
+    whisper_live::ENTRY,
+    whisperlivekit::ENTRY,
+    wyoming::ENTRY,
+    openai_realtime::ENTRY,
+];
 
 /// A protocol's line in the table.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +64,6 @@ pub(super) enum Transport {
     /// `ws://` or `wss://`.
     WebSocket,
     /// `tcp://`: bytes without any framing but the protocol's own.
-    #[allow(dead_code, reason = "for the protocols of others")]
     Stream,
 }
 
@@ -85,6 +98,28 @@ pub(super) struct Asked {
     pub(super) server_vad: bool,
     /// How the first utterance is to be transcribed.
     pub(super) manner: Manner,
+}
+
+impl Asked {
+    /// Path and query for servers at `path` that take these parameters: what the configured URL
+    /// says comes before both, and what is empty is left out.
+    fn target(&self, path: &str, parameters: &[(&str, &str)]) -> String {
+        let path = if self.path.is_empty() {
+            path
+        } else {
+            &self.path
+        };
+        let given: Vec<&str> = self.query.split('&').filter(|it| !it.is_empty()).collect();
+        let is_given = |name: &str| given.iter().any(|it| it.split('=').next() == Some(name));
+        let own = (parameters.iter())
+            .filter(|(name, value)| !value.is_empty() && !is_given(name))
+            .map(|(name, value)| format!("{name}={value}"));
+        let query: Vec<String> = own.chain(given.iter().map(|&it| it.to_owned())).collect();
+        if query.is_empty() {
+            return path.to_owned();
+        }
+        format!("{path}?{}", query.join("&"))
+    }
 }
 
 /// What a WebSocket upgrade asks for.
@@ -168,6 +203,8 @@ pub(super) enum Received<'a> {
     Text(&'a str),
     /// A WebSocket binary message, or the next bytes of a stream: any number, cut anywhere.
     Binary(&'a [u8]),
+    /// The answer to [`Frame::Ping`].
+    Pong,
 }
 
 /// How a connection was closed.
@@ -186,9 +223,13 @@ pub(super) enum NotUnderstood {
     #[error(transparent)]
     Wire(#[from] DecodeError),
     /// What is wrong, without any dictated text.
-    #[allow(dead_code, reason = "for the protocols of others")]
     #[error("{0}")]
     Other(String),
+}
+
+/// A JSON message of a server of others'.
+fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, NotUnderstood> {
+    Ok(serde_json::from_str(text).map_err(DecodeError::Json)?)
 }
 
 /// What the server is to be told. For one utterance: `Begin`, sound and pauses in the order of
@@ -288,13 +329,11 @@ pub(super) enum Answer {
     },
     /// The server does not want us, and will not before something is changed: a credential, a
     /// model, a limit of the account.
-    #[allow(dead_code, reason = "for the protocols of others")]
     Refused {
         /// What it says.
         message: String,
     },
     /// The server has no room for us now.
-    #[allow(dead_code, reason = "for the protocols of others")]
     Later {
         /// What it says.
         message: String,

@@ -9,9 +9,11 @@
 mod commands;
 mod cuts;
 mod engine;
+mod exchanges;
 mod fallback;
 mod faults;
 mod local;
+mod others;
 mod pure;
 mod server;
 mod speaking;

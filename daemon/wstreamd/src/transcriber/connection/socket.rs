@@ -35,6 +35,8 @@ pub(super) enum Incoming {
     Text(Utf8Bytes),
     /// A binary message, or some bytes.
     Binary(Bytes),
+    /// The answer to a ping of ours.
+    Pong,
     /// Nothing for the protocol, but a sign of life.
     Alive,
     /// Nothing more comes; the loss that it is unless the protocol ends like this.
@@ -55,7 +57,8 @@ impl Socket {
                 let (how, loss) = farewell(frame.as_ref());
                 Incoming::Closed(how, loss)
             }
-            // Pings and pongs are the library's.
+            Some(Ok(Message::Pong(_))) => Incoming::Pong,
+            // Pings are the library's to answer.
             Some(Ok(_)) => Incoming::Alive,
             Some(Err(error)) => Incoming::Closed(Closed::Broken, classify(error)),
             None => Incoming::Closed(Closed::Broken, Loss::broken("the connection was closed")),
