@@ -7,7 +7,9 @@ set -euo pipefail
 readonly BUS_NAME=org.wstream.Dictation1
 readonly UNIT=wstreamd.service
 # The programs; each is a package of the workspace with the same name.
-readonly PROGRAMS=(wstreamd wstream-engine wstreamctl wstream-hooks)
+readonly PROGRAMS=(wstreamd wstream-engine wstreamctl wstream-hooks wstream-history wstream-notify wstream-words)
+# Those plugins, wstream-NAME, that have a man page and a configuration of their own, NAME.toml.
+readonly CONFIGURED=(history notify words)
 # The spoken sample: alsa-utils' human voice, 48 kHz mono, or these words from a synthesiser.
 readonly VOICE=(/usr/share/sounds/alsa/{Front_Center,Front_Left,Front_Right,Side_Left,Side_Right,Rear_Center,Rear_Left,Rear_Right}.wav)
 readonly WORDS="Hello. I speak, and my words appear while I am speaking. When I stop, the sentence is finished."
@@ -265,13 +267,16 @@ copy_files() {
     mkdir "$scratch/man"
     "$bin/wstreamctl" man "$scratch/man"
     "$bin/wstreamd" --man "$scratch/man"
+    for name in "${CONFIGURED[@]}"; do "$bin/wstream-$name" --man "$scratch/man"; done
     for page in "$scratch"/man/*.1; do put 644 "$page" "$prefix/share/man/man1/$(basename "$page")"; done
     for shell in bash zsh fish; do "$bin/wstreamctl" completions $shell >"$scratch/$shell"; done
     put 644 "$scratch/bash" "$prefix/share/bash-completion/completions/wstreamctl"
     put 644 "$scratch/zsh" "$prefix/share/zsh/site-functions/_wstreamctl"
     put 644 "$scratch/fish" "$prefix/share/fish/vendor_completions.d/wstreamctl.fish"
 
-    put 644 "$repository/packaging/config.toml" "$prefix/share/doc/wstream/config.toml"
+    for name in config "${CONFIGURED[@]}"; do
+        put 644 "$repository/packaging/$name.toml" "$prefix/share/doc/wstream/$name.toml"
+    done
     if $service && have systemctl; then
         put_filled "$repository/packaging/$UNIT" "$unit_dir/$UNIT"
         put_filled "$repository/packaging/$BUS_NAME.service.in" "$bus_dir/$BUS_NAME.service"
@@ -503,6 +508,7 @@ uninstall() {
     note "models          ${WSTREAM_MODELS_DIR:-$data_home/wstream/models}"
     note "configuration   $config_home/wstream"
     note "state           ${XDG_STATE_HOME:-$HOME/.local/state}/wstream"
+    if [ -e "$data_home/wstream/history.sqlite" ]; then note "history         $data_home/wstream/history.sqlite"; fi
 }
 
 # --- main ----------------------------------------------------------------------------------------

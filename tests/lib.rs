@@ -5,13 +5,19 @@ pub mod between;
 mod counting;
 mod desktop;
 mod follower;
+mod monitor;
 mod scene;
+mod screen;
+mod script;
 pub mod sound;
 
 pub use counting::CountingServer;
 pub use desktop::{Desktop, Running, program, program_dir};
 pub use follower::{Details, Follower, Seen, said, signals};
+pub use monitor::{Call, Monitor};
 pub use scene::{Heard, Scene};
+pub use screen::Screen;
+pub use script::Script;
 
 use std::path::{Path, PathBuf};
 

@@ -7,57 +7,26 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use wstream_tests::{Desktop, Running, corpus, models_with, root, sound};
+use tokio::process::{Child, ChildStdout, Command};
+use wstream_tests::{Desktop, Running, Script, corpus, models_with, sound};
 
 /// A sound server with a virtual microphone, from `mic.sh`; ends when dropped.
-struct Sound {
-    env: Vec<(String, String)>,
-    /// The script ends its server when this closes.
-    _stdin: ChildStdin,
-    _script: Child,
-}
+struct Sound(Script);
 
 impl Sound {
     async fn raise(server: &str) -> Result<Option<Self>> {
-        let mut script = Command::new(root().join("tests/mic.sh"))
-            .args([
-                "run",
-                server,
-                "sh",
-                "-c",
-                "env -0 | tr '\\n\\0' ' \\n'; echo; cat",
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdin = script.stdin.take().context("stdin is piped")?;
-        let mut lines = BufReader::new(script.stdout.take().context("stdout is piped")?).lines();
-        let mut env = Vec::new();
-        while let Some(line) = lines.next_line().await?.filter(|line| !line.is_empty()) {
-            let Some((name, value)) = line.split_once('=') else {
-                continue;
-            };
-            let wanted = ["MIC_DIR", "ALSA_CONFIG_PATH", "PIPEWIRE_RUNTIME_DIR"];
-            if wanted.contains(&name) || name.starts_with("PULSE_") {
-                env.push((name.to_owned(), value.to_owned()));
-            }
-        }
-        if env.is_empty() {
-            // The script has said on stderr what is not installed.
-            return Ok(None);
-        }
-        Ok(Some(Sound {
-            env,
-            _stdin: stdin,
-            _script: script,
-        }))
+        const WANTED: [&str; 3] = ["MIC_DIR", "ALSA_CONFIG_PATH", "PIPEWIRE_RUNTIME_DIR"];
+        let script = Script::raise("mic.sh", &["run", server], |name| {
+            WANTED.contains(&name) || name.starts_with("PULSE_")
+        })
+        .await?;
+        Ok(script.map(Sound))
     }
 
     /// Speaks a file into the microphone, at the pace of speech, to its end.
     async fn speak(&self, file: &Path) -> Result<()> {
         let status = Command::new("paplay")
-            .envs(self.env.clone())
+            .envs(self.0.env.clone())
             .arg("--device=speaker")
             .arg(file)
             .status()
@@ -69,7 +38,7 @@ impl Sound {
     /// How many programs record now.
     async fn recorders(&self) -> Result<usize> {
         let listed = Command::new("pactl")
-            .envs(self.env.clone())
+            .envs(self.0.env.clone())
             .args(["list", "short", "source-outputs"])
             .output()
             .await?;
@@ -160,7 +129,7 @@ async fn session(server: &str, host: &str, count: usize) -> Result<()> {
     ))?;
     let daemon = desktop
         .start_with(|command| {
-            command.envs(sound.env.clone());
+            command.envs(sound.0.env.clone());
         })
         .await?;
     let mut monitor = Monitor::new(&desktop).await?;

@@ -13,12 +13,14 @@ cd "$(dirname "$0")/.." || exit 1
 readonly LINT=(format shell strings lock units clippy)
 readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e wer interop fuzz install)
 readonly BUILD=(--release --locked --workspace --features wstreamd/pipewire)
-# Debian's names: compiling; linting; sound and bus for the end-to-end tests.
+# Debian's names: compiling; linting; sound and bus for the end-to-end tests; desktops
+# for notifications.
 readonly PACKAGES=(
     g++ make cmake pkg-config libasound2-dev libpipewire-0.3-dev libclang-dev
     shellcheck systemd man-db
     haproxy dbus libglib2.0-bin pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
     alsa-utils espeak-ng flac sox python3 python3-gi python3-pip python3-venv
+    xvfb x11-utils dunst sway wtype mako-notifier grim imagemagick fonts-dejavu-core
 )
 
 # The bindings that come with whisper-rs-sys are used, as the installer does.

@@ -58,6 +58,7 @@ pub(crate) enum Command {
     Language(language::Language),
     Microphone(microphone::Microphone),
     Model(model::Model),
+    History(history::History),
     Plugins(plugins::Plugins),
     Waybar(waybar::Waybar),
     Config(config::Config),

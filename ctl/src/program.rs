@@ -28,6 +28,12 @@ pub(crate) const DAEMON: Program = Program {
     variable: "WSTREAM_DAEMON",
 };
 
+/// Knows what was dictated, where it is kept.
+pub(crate) const HISTORY: Program = Program {
+    name: "wstream-history",
+    variable: "WSTREAM_HISTORY",
+};
+
 impl Program {
     /// Becomes this program, with our standard input and output; returns only when that fails.
     pub(crate) fn become_it(self, arguments: &[&OsStr]) -> Failure {

@@ -4,6 +4,7 @@ pub(crate) mod backend;
 pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod history;
 pub(crate) mod language;
 pub(crate) mod listen;
 pub(crate) mod man;
@@ -41,6 +42,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Language(language) => language.run().await,
         Command::Microphone(microphone) => microphone.run().await,
         Command::Model(model) => model.run().await,
+        Command::History(history) => history.run(),
         Command::Plugins(plugins) => plugins.run().await,
         Command::Waybar(waybar) => waybar.run().await,
         Command::Config(config) => config.run(),
