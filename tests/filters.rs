@@ -475,3 +475,28 @@ async fn a_plugin_outlives_the_daemon() -> Result<()> {
     assert_eq!(scene.say().await?.text, "number 1 again");
     scene.daemon.terminate().await
 }
+
+#[tokio::test]
+async fn a_filter_that_hangs_takes_no_text_with_it_when_the_daemon_ends() -> Result<()> {
+    let mut scene = Scene::with("").await?;
+    let (tell, mut told) = mpsc::channel(1);
+    let _hangs = add(&scene.desktop, 0, move |_| {
+        let tell = tell.clone();
+        async move {
+            tell.send(()).await.ok();
+            std::future::pending().await
+        }
+    })
+    .await?;
+    scene.feed().await?;
+    told.recv().await.context("it was asked")?;
+    scene.daemon.terminate().await?;
+    loop {
+        match scene.follower.next().await? {
+            Seen::Final { text, .. } => break assert_eq!(text, "number 1"),
+            Seen::Cancelled { .. } => anyhow::bail!("the text was lost"),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -157,6 +157,7 @@ impl Speaker {
     }
 }
 
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
 #[tokio::test]
 async fn an_engine_that_is_killed_or_ends_loses_nobody_a_word() -> Result<()> {
     let Some(models) = models_with("tiny.en") else {

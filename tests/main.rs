@@ -13,5 +13,6 @@ mod notify;
 mod plugins;
 mod remote;
 mod streaming;
+mod units;
 mod v1;
 mod words;

@@ -67,10 +67,27 @@ async fn asked(monitor: &mut Monitor) -> Result<Asked> {
 
 /// Calls up to the one that closes the notification, with that one.
 async fn until_closed(monitor: &mut Monitor) -> Result<Vec<Asked>> {
+    until(monitor, |asked| matches!(asked, Asked::Close)).await
+}
+
+/// Calls up to one that shows something with this title, with that one.
+async fn until_shown(monitor: &mut Monitor, wanted: &str) -> Result<Vec<Asked>> {
+    until(
+        monitor,
+        |asked| matches!(asked, Asked::Show { title, .. } if title == wanted),
+    )
+    .await
+}
+
+async fn until(monitor: &mut Monitor, is_last: impl Fn(&Asked) -> bool) -> Result<Vec<Asked>> {
     let mut all = Vec::new();
     loop {
-        all.push(asked(monitor).await?);
-        if matches!(all.last(), Some(Asked::Close)) {
+        let next = asked(monitor)
+            .await
+            .with_context(|| format!("after {all:?}"))?;
+        let is_last = is_last(&next);
+        all.push(next);
+        if is_last {
             return Ok(all);
         }
     }
@@ -150,6 +167,13 @@ impl Stage {
         let options = HashMap::from([(keys::REALTIME, true.into())]);
         let sound = File::open(&self.spoken)?;
         Ok(self.daemon.proxy.feed(Fd::from(&sound), options).await?)
+    }
+
+    /// How many notifications dunst says that it shows.
+    async fn displayed(&self, screen: &Screen) -> Result<String> {
+        let mut command = screen.command(&self.desktop, "dunstctl");
+        let output = command.args(["count", "displayed"]).output().await?;
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
     async fn end(mut self) -> Result<()> {
@@ -311,16 +335,16 @@ async fn servers_that_hang_restart_or_are_missing_do_no_harm() -> Result<()> {
     // One that comes is used.
     let mut server = stage.serve(&screen, "dunst").await?;
     stage.speak().await?;
-    let mut all = until_closed(&mut stage.monitor).await?;
-    while shown(&all).is_empty() {
-        all = until_closed(&mut stage.monitor).await?;
-    }
-    ensure!(
-        shown(&all).iter().any(|(title, _)| *title == "Dictated"),
-        "{all:?}"
-    );
+    until_shown(&mut stage.monitor, "Dictated")
+        .await
+        .context("shown by the one that came")?;
+    until_closed(&mut stage.monitor)
+        .await
+        .context("closed by the one that came")?;
 
-    // One that hangs gets one call, not one for each word; the text comes all the same.
+    // One that hangs gets one call, not one for each word; the text comes all the same. An answer
+    // of its says that it is done with the call that closed.
+    assert_eq!(stage.displayed(&screen).await?, "0");
     let id = server.id().context("dunst runs")?;
     signal(id, Signal::STOP)?;
     let text = stage.speak().await?;
@@ -333,39 +357,33 @@ async fn servers_that_hang_restart_or_are_missing_do_no_harm() -> Result<()> {
     signal(id, Signal::CONT)?;
     let line = complaints.next_line().await?.context("a complaint")?;
     ensure!(line.contains("answers again"), "{line}");
-    let all = until_closed(&mut stage.monitor).await?;
+    let all = until_closed(&mut stage.monitor)
+        .await
+        .context("closed by the one that hung")?;
     // The call that hung, and the newest when it was over; the words between are old news.
     ensure!(shown(&all).len() <= 2, "{all:?}");
-    let count = screen
-        .command(&stage.desktop, "dunstctl")
-        .args(["count", "displayed"])
-        .output();
-    assert_eq!(String::from_utf8_lossy(&count.await?.stdout).trim(), "0");
+    assert_eq!(stage.displayed(&screen).await?, "0");
 
-    // One that is started anew in the middle of a sentence shows the rest of it.
+    // One that is started anew in the middle of what is said shows the rest of it.
+    let long =
+        "We eat fish and chips today, and tomorrow we will walk along the river to the mill.";
+    stage.spoken = sound::speak(stage.desktop.path(), "long", long)?;
     let session = stage.begin().await?;
-    loop {
-        if let Asked::Show { title, .. } = asked(&mut stage.monitor).await?
-            && title == "Dictating"
-        {
-            break;
-        }
-    }
+    until_shown(&mut stage.monitor, "Dictating")
+        .await
+        .context("before the restart")?;
     server.kill().await?;
     let _server = stage.serve(&screen, "dunst").await?;
     let text = said(&stage.follower.session(session).await?);
-    ensure!(
-        sound::understood("we eat fish and chips today", &text),
-        "{text}"
-    );
-    let all = until_closed(&mut stage.monitor).await?;
-    let restarted = all.iter().find_map(|asked| match asked {
-        Asked::Show {
-            replaces, title, ..
-        } if *replaces == 0 => Some(title.clone()),
-        _ => None,
-    });
-    ensure!(restarted.is_some(), "{all:?}");
+    ensure!(text.contains("river"), "{text}");
+    // The new one is not told to replace what it never had.
+    let is_first = |asked: &Asked| matches!(asked, Asked::Show { replaces: 0, .. });
+    until(&mut stage.monitor, is_first)
+        .await
+        .context("behind the restart")?;
+    until_closed(&mut stage.monitor)
+        .await
+        .context("closed behind the restart")?;
 
     // What goes wrong is shown: sound that ends in the middle.
     let whole = std::fs::read(flac(&stage.spoken)?)?;
@@ -376,13 +394,12 @@ async fn servers_that_hang_restart_or_are_missing_do_no_harm() -> Result<()> {
         .proxy
         .feed(Fd::from(&File::open(&cut)?), HashMap::new())
         .await;
-    let all = until_closed(&mut stage.monitor).await?;
-    ensure!(
-        shown(&all)
-            .iter()
-            .any(|(title, _)| *title == "Dictation failed"),
-        "{all:?}"
-    );
+    until_shown(&mut stage.monitor, "Dictation failed")
+        .await
+        .context("the failure")?;
+    until_closed(&mut stage.monitor)
+        .await
+        .context("closed behind the failure")?;
     stage.end().await
 }
 

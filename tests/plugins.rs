@@ -8,10 +8,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use futures_util::StreamExt as _;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use wstream_api::keys;
-use wstream_tests::{Desktop, Scene, Seen, program, python_with, root};
+use wstream_tests::{Scene, Seen, program, python_with, root};
 use zbus::OwnedVariant;
 
 type Entry = HashMap<String, OwnedVariant>;
@@ -30,18 +29,18 @@ fn find<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {
 }
 
 /// The process of a plugin that is in this state; `None` while it is in another.
-fn pid_of(entries: &[Entry], name: &str, state: &str) -> Option<u32> {
+pub(super) fn pid_of(entries: &[Entry], name: &str, state: &str) -> Option<u32> {
     let entry = find(entries, name).filter(|entry| text(entry, keys::STATE) == state)?;
     number(entry, keys::PID)
 }
 
-fn runs(pid: u32) -> bool {
+pub(super) fn runs(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 /// Writes a program into the folder.
-fn script(dir: &Path, name: &str, text: &str) -> Result<()> {
+pub(super) fn script(dir: &Path, name: &str, text: &str) -> Result<()> {
     let file = dir.join(name);
     std::fs::write(&file, text)?;
     Ok(std::fs::set_permissions(
@@ -51,7 +50,7 @@ fn script(dir: &Path, name: &str, text: &str) -> Result<()> {
 }
 
 /// Puts the folder in front of a command's PATH.
-fn search_in(command: &mut tokio::process::Command, dir: &Path) {
+pub(super) fn search_in(command: &mut tokio::process::Command, dir: &Path) {
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{}:{path}", dir.display()));
 }
@@ -66,7 +65,7 @@ async fn scene(dir: &Path, configuration: &str) -> Result<Scene> {
     .await
 }
 
-const STAYS: &str = "#!/bin/sh\necho \"I am here: $0\" >&2\nexec sleep 1000\n";
+pub(super) const STAYS: &str = "#!/bin/sh\necho \"I am here: $0\" >&2\nexec sleep 1000\n";
 
 #[tokio::test]
 async fn plugins_run_are_listed_follow_the_configuration_and_end_with_the_daemon() -> Result<()> {
@@ -390,115 +389,5 @@ async fn a_bar_shows_whether_the_microphone_is_open() -> Result<()> {
     scene.daemon.terminate().await?;
     while next().await?["class"][0] != "stopped" {}
     bar.kill().await?;
-    Ok(())
-}
-
-/// A user's service manager on the desktop, in a view of the file system of its own where the
-/// machine seems to have been started by systemd. Only root can make that.
-async fn service_manager(desktop: &Desktop) -> Result<Option<tokio::process::Child>> {
-    const START: &str = "mount --make-rprivate / && mount -t tmpfs none /run && \
-        mkdir -p /run/systemd/system && exec /usr/lib/systemd/systemd --user";
-    let connection = desktop.connect().await?;
-    let bus = zbus::fdo::DBusProxy::new(&connection).await?;
-    let mut owners = bus
-        .receive_name_owner_changed_with_args(&[(0, "org.freedesktop.systemd1")])
-        .await?;
-    let manager = desktop
-        .command("unshare")
-        .args(["--mount", "sh", "-c", START])
-        .stderr(Stdio::null())
-        .spawn();
-    let Ok(mut manager) = manager else {
-        return Ok(None);
-    };
-    tokio::select! {
-        _ = owners.next() => Ok(Some(manager)),
-        _ = manager.wait() => Ok(None),
-        () = tokio::time::sleep(Duration::from_secs(20)) => Ok(None),
-    }
-}
-
-async fn systemctl(desktop: &Desktop, args: &[&str]) -> Result<()> {
-    let mut command = desktop.command("systemctl");
-    let output = command.arg("--user").args(args).output().await?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "systemctl {args:?}: {said}");
-    Ok(())
-}
-
-#[tokio::test]
-#[allow(clippy::print_stderr, reason = "a skipped test says so")]
-async fn beside_a_service_plugins_are_units_of_their_own() -> Result<()> {
-    let desktop = Desktop::new(&std::env::temp_dir()).await?;
-    let Some(_manager) = service_manager(&desktop).await? else {
-        eprintln!("skipped: no service manager can be started here");
-        return Ok(());
-    };
-    let dir = tempfile::tempdir()?;
-    script(dir.path(), "wstream-one", STAYS)?;
-    desktop.configure("[plugins]\nrun = [\"one\"]\n")?;
-    let start = async || -> Result<()> {
-        let log = dir.path().join("log");
-        let mut command = desktop.command("systemd-run");
-        search_in(&mut command, dir.path());
-        for variable in ["PATH", "HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
-            command.arg(format!("--setenv={variable}"));
-        }
-        let output = command
-            .args(["--user", "--collect", "--unit=wstreamd"])
-            .args(["--service-type=notify", "--property=NotifyAccess=main"])
-            .arg(format!("--property=StandardError=append:{}", log.display()))
-            .arg("--setenv=WSTREAM_LOG=info")
-            .arg(format!(
-                "--setenv=DBUS_SESSION_BUS_ADDRESS={}",
-                desktop.bus_address()
-            ))
-            .arg(program("wstreamd"))
-            .output()
-            .await?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "systemd-run: {said}");
-        Ok(())
-    };
-    start().await?;
-    let connection = desktop.connect().await?;
-    let proxy = wstream_api::DictationProxy::builder(&connection)
-        .cache_properties(zbus::proxy::CacheProperties::No)
-        .build()
-        .await?;
-    let running = async |other: u32| -> Result<u32> {
-        for _ in 0..600 {
-            if let Ok(plugins) = proxy.plugins().await
-                && let Some(pid) = pid_of(&plugins, "one", "running")
-                && pid != other
-            {
-                return Ok(pid);
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        anyhow::bail!("it does not run")
-    };
-    let first = running(0).await?;
-    let group = std::fs::read_to_string(format!("/proc/{first}/cgroup"))?;
-    assert!(group.contains("/wstream-plugin-one.service"), "{group}");
-    // It is started again when it has ended by itself.
-    let pid = rustix::process::Pid::from_raw(first as i32).context("a process")?;
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
-    let second = running(first).await?;
-    // A daemon that was killed could not end it; the next one does, and has one of its own.
-    systemctl(&desktop, &["kill", "--signal=KILL", "wstreamd.service"]).await?;
-    let bus = zbus::fdo::DBusProxy::new(&connection).await?;
-    let name = zbus::names::BusName::try_from(wstream_api::NAME)?;
-    while bus.name_has_owner(name.clone()).await? {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(runs(second));
-    start().await?;
-    let third = running(second).await?;
-    assert!(!runs(second), "there are two of it");
-    systemctl(&desktop, &["stop", "wstreamd.service"]).await?;
-    assert!(!runs(third), "it outlived the daemon");
-    let log = std::fs::read_to_string(dir.path().join("log"))?;
-    assert!(log.contains("I am here"), "{log}");
     Ok(())
 }

@@ -129,7 +129,7 @@ async fn current(bus: &Bus) -> Result<Object, Failure> {
         read("Models", daemon.models()),
     )?;
     let text = |key: &str| match server.get(key).map(|value| &**value) {
-        Some(Variant::Str(text)) => text.to_string(),
+        Some(Variant::Str(text)) => text.as_str().to_owned(),
         _ => String::new(),
     };
     let kept = match server.get(keys::KEPT).map(|value| &**value) {

@@ -221,7 +221,10 @@ impl Daemon {
                 self.stop();
                 self.leaving = Some(done);
             }
-            Command::GiveUp => self.cancel_all(),
+            Command::GiveUp => {
+                self.release_filtering();
+                self.cancel_all();
+            }
         }
     }
 

@@ -67,11 +67,11 @@ pub async fn run(
                 .get(name)
                 .is_some_and(|it| it.state == api::PLUGIN_MISSING)
         };
-        let unwanted: Vec<Supervised> = running
-            .extract_if(.., |name, _| !is_wanted(name) || is_missing(name))
-            .map(|(_, supervised)| supervised)
-            .collect();
-        end(unwanted).await;
+        let (kept, unwanted): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut running)
+            .into_iter()
+            .partition(|(name, _)| is_wanted(name) && !is_missing(name));
+        running = kept;
+        end(unwanted.into_values().collect()).await;
         states.send_if_modified(|states| {
             let before = states.len();
             states.retain(|name, _| is_wanted(name));

@@ -146,7 +146,7 @@ impl Plugin {
             return Ok(());
         };
         let path = zbus::ObjectPath::try_from(path.as_str())
-            .map_err(|error| PluginError::Refused(Error::Bus(error.into())))?;
+            .map_err(|error| PluginError::Refused(Error::Bus(error)))?;
         let arguments = (path, *priority, *timeout_ms);
         let call =
             self.connection

@@ -137,6 +137,9 @@ fn signature(rust: &str) -> String {
         "Vec<HashMap<String, OwnedVariant>>" => {
             Vec::<HashMap<String, zbus::OwnedVariant>>::SIGNATURE.to_string()
         }
+        "HashMap<String, OwnedVariant>" => {
+            HashMap::<String, zbus::OwnedVariant>::SIGNATURE.to_string()
+        }
         "HashMap<&str, Variant<'_>>" => HashMap::<&str, Variant<'_>>::SIGNATURE.to_string(),
         other => panic!("what is {other} on the bus?"),
     }

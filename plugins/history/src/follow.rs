@@ -65,11 +65,9 @@ impl Keeper {
         match event {
             Event::Started {
                 utterance, details, ..
-            } => {
-                if self.microphone.len() < OPEN {
-                    let is_microphone = details.text(keys::SOURCE) == Some("microphone");
-                    self.microphone.insert(utterance, is_microphone);
-                }
+            } if self.microphone.len() < OPEN => {
+                let is_microphone = details.text(keys::SOURCE) == Some("microphone");
+                self.microphone.insert(utterance, is_microphone);
             }
             Event::Final {
                 utterance,

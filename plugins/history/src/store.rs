@@ -4,11 +4,13 @@
 //! write-ahead log that would keep it for longer, and temporary tables in memory only. What the
 //! file system keeps of a rollback journal that was there for an instant is beyond us.
 
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior, params,
+};
 
 use crate::entry::{Entry, New};
 
@@ -101,18 +103,18 @@ impl Store {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(failed)?;
         }
-        // Nobody else may read it; the journal gets the same mode from SQLite.
-        let file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed)?;
-        let permissions = file.metadata().map_err(failed)?.permissions();
+        // Nobody else may read it; the journal gets the same mode from SQLite. Made without opening
+        // it: a descriptor that is closed takes the locks of all others of the process along.
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let kind = rustix::fs::FileType::RegularFile;
+        match rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(failed(error.into())),
+        }
+        let permissions = std::fs::metadata(path).map_err(failed)?.permissions();
         if permissions.mode() & 0o077 != 0 {
-            file.set_permissions(std::fs::Permissions::from_mode(0o600))
-                .map_err(failed)?;
+            let private = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(path, private).map_err(failed)?;
         }
         let store = Store {
             connection: Connection::open(path).map_err(|error| told(path, error))?,
@@ -149,13 +151,19 @@ impl Store {
             .pragma_query_value(None, "user_version", |row| row.get(0))
     }
 
+    /// A transaction that writes from the beginning, so that it waits for others instead of failing.
+    fn begin(&mut self) -> rusqlite::Result<Transaction<'_>> {
+        let behavior = TransactionBehavior::Immediate;
+        self.connection.transaction_with_behavior(behavior)
+    }
+
     /// Keeps all of `entries` or none.
     pub(crate) fn add<'a>(
         &mut self,
         entries: impl IntoIterator<Item = &'a New>,
     ) -> Result<(), StoreError> {
         let added = (|| {
-            let transaction = self.connection.transaction()?;
+            let transaction = self.begin()?;
             for new in entries {
                 transaction
                     .prepare(
@@ -179,7 +187,7 @@ impl Store {
     /// Deletes what is older than `oldest_ms` or beyond the newest `most`; how many that were.
     pub(crate) fn prune(&mut self, oldest_ms: Option<i64>, most: u32) -> Result<usize, StoreError> {
         let pruned = (|| {
-            let transaction = self.connection.transaction()?;
+            let transaction = self.begin()?;
             let beyond: Option<i64> = transaction
                 .prepare("SELECT id FROM entries ORDER BY id DESC LIMIT 1 OFFSET ?")?
                 .query_row([most], |row| row.get(0))
@@ -229,7 +237,7 @@ impl Store {
     pub(crate) fn delete(&mut self, filter: &Filter) -> Result<usize, StoreError> {
         let (condition, values) = condition(filter);
         let deleted = (|| {
-            let transaction = self.connection.transaction()?;
+            let transaction = self.begin()?;
             let count = transaction.execute(
                 &format!("DELETE FROM entries WHERE {condition}"),
                 rusqlite::params_from_iter(values),

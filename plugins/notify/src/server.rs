@@ -150,7 +150,7 @@ impl Server {
             .cache_properties(CacheProperties::No)
             .build()
             .await?;
-        let name = zbus::names::BusName::try_from(NAME).map_err(zbus::Error::from)?;
+        let name = zbus::names::BusName::try_from(NAME)?;
         match bus.get_name_owner(name).await {
             Ok(owner) => Ok(Some(owner.as_str().to_owned())),
             Err(zbus::fdo::Error::NameHasNoOwner(_)) => Ok(None),

@@ -8,10 +8,10 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::machine::TryParse as _;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
+use tokio_tungstenite::tungstenite::http::HeaderMap;
 use tokio_tungstenite::tungstenite::http::header::{
     AUTHORIZATION, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use tokio_tungstenite::tungstenite::http::{HeaderMap, Method};
 use wstream_wire::path::PathError;
 use wstream_wire::{Strategy, path, v2};
 
@@ -78,12 +78,15 @@ pub fn parse(bytes: &[u8]) -> Option<(usize, Asked)> {
         Ok(Some((length, request))) => Some((length, asked(&request))),
         Ok(None) if bytes.len() >= MOST_BYTES => refuse(Answer::TOO_LARGE),
         Ok(None) => None,
-        Err(Error::Protocol(ProtocolError::WrongHttpVersion)) => Some((bytes.len(), probe(bytes))),
+        Err(Error::Protocol(ProtocolError::WrongHttpVersion | ProtocolError::WrongHttpMethod)) => {
+            Some((bytes.len(), probe(bytes)))
+        }
         Err(_) => refuse(Answer::NO_REQUEST),
     }
 }
 
-/// A request in HTTP/1.0, which knows no upgrades; balancers ask so after health.
+/// A request in HTTP/1.0, which knows no upgrades, or with another method than `GET`; balancers ask
+/// so after health.
 fn probe(bytes: &[u8]) -> Asked {
     let line = bytes
         .split(|&b| b == b'\r' || b == b'\n')
@@ -110,13 +113,9 @@ fn asked(request: &Request) -> Asked {
     if is_upgrade {
         return upgrade(request);
     }
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        return Asked::Refused(Answer::WRONG_METHOD);
-    }
     let path = request.uri().path();
     if path == HEALTH_PATH {
-        let body = request.method() == Method::GET;
-        return Asked::Health { body };
+        return Asked::Health { body: true };
     }
     Asked::Refused(match path::parse(path) {
         Ok(_) => Answer::NEEDS_UPGRADE,
@@ -246,7 +245,7 @@ mod tests {
             ),
             (
                 format!("POST /ws/transcribe/prompt HTTP/1.1\r\n{UPGRADE}\r\n"),
-                400,
+                405,
             ),
             ("\u{16}\u{3}\u{1}".to_owned(), 400),
             ("HELO x\r\n\r\n".to_owned(), 400),

@@ -108,7 +108,7 @@ fn messages_of_ten_megabytes_and_one_byte() {
 fn bytes_that_are_no_frames() {
     beside_others(&[], async |_, address| {
         let garbage: Vec<u8> = (0..100_000_u32)
-            .map(|i| (i * i >> 7) as u8 | 0x70)
+            .map(|i| ((i * i) >> 7) as u8 | 0x70)
             .collect();
         let not_utf8 = [0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28];
         // From a client, frames are masked.

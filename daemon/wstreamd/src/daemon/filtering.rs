@@ -1,6 +1,11 @@
 //! The daemon's way to the chain of filters: never waits, never reorders, and goes around it where
 //! nobody filters.
 
+#![allow(
+    clippy::vec_box,
+    reason = "finals go on in the boxes in which they came"
+)]
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -60,9 +65,8 @@ impl Filtering {
             self.waiting.push_back(text);
             return (self.next(), None);
         }
-        let first = self.under_way.take().map(|under_way| under_way.text);
-        let rest = std::mem::take(&mut self.waiting);
-        let unfiltered = first.into_iter().chain(rest).chain([text]).collect();
+        let mut unfiltered = self.release();
+        unfiltered.push(text);
         let message = format!(
             "{WAITING} texts waited for the filters and went on as they were: `wstreamctl plugins` shows which one is slow"
         );
@@ -82,6 +86,13 @@ impl Filtering {
             None => None,
         };
         done.into_iter().chain(self.next()).collect()
+    }
+
+    /// Takes all of them back as they were: there is no more time to wait for filters.
+    pub(super) fn release(&mut self) -> Vec<Box<FinalText>> {
+        let first = self.under_way.take().map(|under_way| under_way.text);
+        let rest = std::mem::take(&mut self.waiting);
+        first.into_iter().chain(rest).collect()
     }
 
     /// Nobody waits for any of them any more.

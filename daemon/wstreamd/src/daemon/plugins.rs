@@ -67,7 +67,13 @@ impl Daemon {
         self.finish_all(passed);
     }
 
-    fn finish_all(&mut self, texts: Vec<Box<FinalText>>) {
+    /// Texts that are with the filters go on as they are, rather than not at all.
+    pub(super) fn release_filtering(&mut self) {
+        let texts = self.filtering.release();
+        self.finish_all(texts);
+    }
+
+    fn finish_all(&mut self, texts: impl IntoIterator<Item = Box<FinalText>>) {
         for text in texts {
             let signals = self.ledger.finish(text);
             self.send_all(signals);

@@ -1,9 +1,14 @@
 //! How a plugin is run: as a child, or as a unit of the user's service manager.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::child::Child;
 use crate::bus::{Unit, UnitError, Units};
+
+/// How long a service manager may take to say whether this is one of its services: the daemon
+/// waits for it when it starts.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Starts plugins.
 #[derive(Debug)]
@@ -28,15 +33,19 @@ pub(super) enum StartError {
 /// A running plugin.
 pub(super) enum Process {
     Child(Child),
-    Unit(Unit),
+    Unit(Box<Unit>),
 }
 
 impl Launcher {
     /// Units where the daemon is one of a service manager on this bus, else children.
     pub async fn choose(connection: &zbus::Connection) -> Self {
-        match Units::of_this_service(connection).await {
-            Some(units) => Launcher::Units(units),
-            None => Launcher::Children,
+        match tokio::time::timeout(PATIENCE, Units::of_this_service(connection)).await {
+            Ok(Some(units)) => Launcher::Units(units),
+            Ok(None) => Launcher::Children,
+            Err(_) => {
+                tracing::warn!("the service manager does not answer: plugins run as children");
+                Launcher::Children
+            }
         }
     }
 
@@ -52,7 +61,8 @@ impl Launcher {
             Launcher::Children => Ok(Process::Child(Child::start(name, program)?)),
             Launcher::Units(units) => {
                 let log = super::child::log_pipe(name).map_err(StartError::Pipe)?;
-                Ok(Process::Unit(units.start(name, program, log).await?))
+                let unit = units.start(name, program, log).await?;
+                Ok(Process::Unit(Box::new(unit)))
             }
         }
     }

@@ -55,8 +55,11 @@ pub(super) struct Entry {
     pub(super) request: fn(&Asked) -> Request,
     /// Makes the state machine of a connection. The name is the subprotocol that the server has
     /// chosen; `None` comes back where it chose one that was not asked for.
-    pub(super) new: fn(&Asked, Option<&str>) -> Option<Box<dyn Protocol>>,
+    pub(super) new: Make,
 }
+
+/// Makes a protocol's state machine.
+type Make = fn(&Asked, Option<&str>) -> Option<Box<dyn Protocol>>;
 
 /// What messages go over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

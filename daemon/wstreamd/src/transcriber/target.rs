@@ -12,6 +12,10 @@ use crate::speech::SessionOptions;
 
 /// Who is to transcribe.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are two or three at a time"
+)]
 pub(super) enum Target {
     /// An engine of ours, started like this.
     Local(EngineSettings),

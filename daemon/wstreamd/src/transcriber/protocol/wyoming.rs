@@ -117,8 +117,8 @@ impl Wyoming {
             });
             return;
         };
-        let named = program.models.iter().map(|model| &model.name);
-        let model = self.model.clone().or(named.cloned().next());
+        let mut named = program.models.iter().map(|model| &model.name);
+        let model = self.model.clone().or(named.next().cloned());
         out.answers.push_back(Answer::Ready {
             model: model.unwrap_or_default(),
             window_samples: WINDOW_SAMPLES,

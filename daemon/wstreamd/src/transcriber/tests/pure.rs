@@ -169,13 +169,13 @@ fn pauses_grow_and_end() {
 
     // A server is asked again when it wants to be, unless that is too late.
     for (after, retried) in [(60, true), (600, false)] {
-        let after = Some(Duration::from_secs(after));
+        let after = Duration::from_secs(after);
         let asked = Lost {
-            after,
+            after: Some(after),
             ..lost(LossKind::Broken, None, now, false)
         };
         let verdict = Outage::default().lost(asked, now);
-        let expected = Verdict::Retry(after.unwrap());
+        let expected = Verdict::Retry(after);
         assert_eq!(verdict == expected, retried, "{verdict:?}");
     }
 }
