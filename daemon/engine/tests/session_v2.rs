@@ -97,9 +97,9 @@ fn an_utterance_gets_partials_and_one_final() {
     let mut stage = stage();
     begin(&mut stage, 5);
     pre_roll(&mut stage);
-    sound(&mut stage, 400, 5000);
+    sound(&mut stage, 300, 5000);
     assert!(stage.take_jobs().is_empty(), "too little voice for a word");
-    sound(&mut stage, 100, 5000);
+    sound(&mut stage, 200, 5000);
     let partial = stage.take_job();
     assert_eq!(partial.kind, Kind::Partial);
     stage.finish(&partial, said(" Hello", 0.5, 0.75));
