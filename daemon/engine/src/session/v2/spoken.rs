@@ -8,7 +8,7 @@ use std::time::Instant;
 use wstream_wire::v2::{self, Begin};
 use wstream_wire::{CONTEXT_SAMPLES, SAMPLE_RATE, Strategy};
 
-use super::agreement::{agreed, agreed_at_pause, visible};
+use super::agreement::{agreed, agreed_at_pause, sure, visible};
 use super::said::Said;
 use super::window::{CUT_FROM, Window};
 use crate::decode::{Decoded, Effort, Language, Prompt, Request, Word, sound, text_of};
@@ -336,7 +336,11 @@ impl Spoken {
         // After a pause there is nothing to wait for.
         let visible = match self.pause {
             Some(_) => words.len(),
-            None => visible(&self.newest, &words, committed, self.is_shown(), seconds),
+            None => {
+                let unseen = !self.is_shown();
+                let voiced = unseen.then(|| sound::voiced_seconds(&self.window.own_sound()[..own]));
+                visible(&self.newest, &words, committed, sure(voiced), seconds)
+            }
         };
         self.settled = agreed_at_pause(&self.newest, &words, committed);
         let mut count = committed;
