@@ -279,12 +279,15 @@ impl Daemon {
         }
         let session = self.next_session;
         self.next_session += 1;
-        self.orders.send(ToTranscriber::Warm);
+        let options = Arc::new(options);
+        self.orders.send(ToTranscriber::Warm {
+            options: options.clone(),
+        });
         let request = CaptureRequest {
             session,
             source,
             settings: self.settings.capture(),
-            options: Arc::new(options),
+            options,
             next_utterance: self.next_utterance.clone(),
         };
         let capture = capture::open(

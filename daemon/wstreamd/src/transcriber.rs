@@ -18,7 +18,7 @@ pub use self::credential::TokenFrom;
 pub use self::remote::{BadRemote, DEFAULT_PROTOCOL, Fallback, Remote};
 use self::work::Work;
 use crate::event::Event;
-use crate::speech::Speech;
+use crate::speech::{SessionOptions, Speech};
 
 mod answers;
 mod fallback;
@@ -95,7 +95,10 @@ pub enum ToTranscriber {
     /// New settings; what is under way goes on as it was asked for.
     Configure(Box<TranscriberSettings>),
     /// Speech is likely soon: connect, or start the engine.
-    Warm,
+    Warm {
+        /// What its session asks for: another backend, perhaps.
+        options: Arc<SessionOptions>,
+    },
     /// Forget every utterance up to and including this session's, also those that come late.
     Cancel {
         /// The session.
@@ -130,7 +133,7 @@ pub async fn run(
             biased;
             command = from_daemon.recv(), if daemon_open => match command {
                 Some(ToTranscriber::Configure(settings)) => work.configure(*settings),
-                Some(ToTranscriber::Warm) => work.warm(),
+                Some(ToTranscriber::Warm { options }) => work.warm(options),
                 Some(ToTranscriber::Cancel { session }) => work.cancel(session),
                 Some(ToTranscriber::Retry { session }) => work.retry(session),
                 Some(ToTranscriber::Shutdown(done)) => {

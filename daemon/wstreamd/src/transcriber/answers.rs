@@ -26,6 +26,9 @@ const MOST_DEATHS: u32 = 2;
 /// in between it has been away for half a minute by then.
 const MOST_LOSSES: u32 = 10;
 
+/// Who waits for a word does not miss it for so long.
+const BRIEF: Duration = Duration::from_secs(5);
+
 /// Far beyond what a server's wish to come again later is heeded, and not beyond what can be
 /// counted.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -293,10 +296,12 @@ impl Work {
         self.link.outage.explain(trouble);
         match verdict {
             Verdict::Retry(pause) => {
-                // One who takes over says so; what is sure to fail soon says so itself.
-                let is_told_otherwise = target.fallback().is_some()
-                    || (kind.is_permanent() && self.unanswered.head().is_some());
-                if !is_told_otherwise && self.link.outage.tell() {
+                // One who takes over says so; what is sure to fail soon says so itself; and a
+                // server that is there again at once is not worth a word.
+                let is_told_otherwise = target.fallback().is_some() || kind.is_permanent();
+                let since = self.link.outage.since().unwrap_or(now);
+                let is_brief = !is_local && pause.is_zero() && now - since < BRIEF;
+                if !is_told_otherwise && !is_brief && self.link.outage.tell() {
                     let trouble = sentences::away(&target, kind, &reason);
                     self.outbox.push(Event::Trouble(trouble));
                 }

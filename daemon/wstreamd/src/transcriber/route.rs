@@ -12,7 +12,6 @@ use super::target::Target;
 use super::work::Work;
 use crate::event::{Event, ServerState, ServerStatus};
 use crate::fault::Fault;
-use crate::speech::SessionOptions;
 
 impl Work {
     /// Trying is of no use: whatever is owed fails, and if nothing is, the user is told.
@@ -63,11 +62,11 @@ impl Work {
                 true
             }
             (State::Closed, None) if self.warm => {
-                match Target::resolve(&self.settings, &Default::default(), &self.standing) {
+                let options = self.warm_for.clone();
+                match Target::resolve(&self.settings, &options, &self.standing) {
                     // It is connected when there is something to say.
                     Ok(target) if !target.is_early() => self.warm = false,
                     Ok(target) => {
-                        let options = SessionOptions::default();
                         let manner = target.manner(&self.manner(&options), &options);
                         self.connect(target, manner, now);
                     }
@@ -87,6 +86,11 @@ impl Work {
                     self.fail_head(fault, now);
                 }
                 is_whole
+            }
+            // The session that begins asks for another.
+            (_, None) if self.warm && !self.is_warm_for() => {
+                self.close();
+                true
             }
             // Nothing is owed any more: no pause needs to be waited out.
             (State::Waiting { .. }, None) if !self.warm => {
@@ -112,6 +116,15 @@ impl Work {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Whether the link leads where the session that begins will want it.
+    fn is_warm_for(&self) -> bool {
+        let wanted = Target::resolve(&self.settings, &self.warm_for, &self.standing);
+        match (self.link.target(), wanted) {
+            (Some(linked), Ok(wanted)) => linked.is(&wanted),
+            _ => true,
         }
     }
 
@@ -159,10 +172,11 @@ impl Work {
 
     /// How it stands with the server.
     pub(super) fn server_status(&self) -> ServerStatus {
-        let wanted = self.unanswered.head().map(|head| &head.utterance.options);
-        let wanted = wanted.map_or_else(Default::default, |options| (**options).clone());
-        let serving = Target::resolve(&self.settings, &wanted, &self.standing);
-        let wanted = Target::wanted(&self.settings, &wanted);
+        let head = self.unanswered.head().map(|head| &head.utterance.options);
+        let options = head.or(self.warm.then_some(&self.warm_for));
+        let options = options.map_or_else(Default::default, |options| (**options).clone());
+        let serving = Target::resolve(&self.settings, &options, &self.standing);
+        let wanted = Target::wanted(&self.settings, &options);
         let name = |target: &Result<Target, Fault>| match target {
             Ok(target) => target.name().to_owned(),
             Err(_) => String::new(),
@@ -183,7 +197,10 @@ impl Work {
             _ => self.link.outage.fault(),
         };
         ServerStatus {
-            backend: name(&serving),
+            backend: match self.link.target() {
+                Some(linked) => linked.name().to_owned(),
+                None => name(&serving),
+            },
             state,
             fault: standing.or(own).cloned(),
             kept: self.shelf.len() as u32,

@@ -43,6 +43,8 @@ pub(super) struct Work {
     next_utterance: Arc<AtomicU64>,
     /// Whether a connection is wanted before there is anything to say.
     pub(super) warm: bool,
+    /// What the session asks for that it is wanted for.
+    pub(super) warm_for: Arc<SessionOptions>,
     /// Whether anything was owed when last looked.
     owed: bool,
     /// Sessions up to here are forgotten.
@@ -79,6 +81,7 @@ impl Work {
             link: Link::default(),
             outbox: Outbox::default(),
             warm: false,
+            warm_for: Arc::default(),
             owed: false,
             cancelled: None,
             held: None,
@@ -139,15 +142,19 @@ impl Work {
         if !is_same && self.link.target().is_some() {
             // With something owed, `settle` looks where it has to go.
             if self.unanswered.head().is_none() {
-                self.warm |= matches!(self.link.state, State::Open(_) | State::Opening { .. });
+                if !self.warm {
+                    self.warm = matches!(self.link.state, State::Open(_) | State::Opening { .. });
+                    self.warm_for = Arc::default();
+                }
                 self.close();
             }
         }
     }
 
     /// Speech is likely soon.
-    pub(super) fn warm(&mut self) {
+    pub(super) fn warm(&mut self, options: Arc<SessionOptions>) {
         self.warm = true;
+        self.warm_for = options;
         self.unblock();
         if let State::Open(open) = &mut self.link.state {
             open.idle = None;

@@ -244,7 +244,7 @@ async fn a_feed_waits_for_the_server() {
     let mut rig = Rig::start(settings(&server.url));
     rig.live = false;
     // Until the server has told its window.
-    rig.tell(ToTranscriber::Warm).await;
+    rig.warm().await;
     rig.wait(Duration::from_secs(1)).await;
     for utterance in 1..=20 {
         rig.say(utterance, 20).await;

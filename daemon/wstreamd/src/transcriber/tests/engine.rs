@@ -11,7 +11,6 @@ use wstream_wire::{FRAME_SAMPLES, files};
 use super::{Rig, settings};
 use crate::event::Event;
 use crate::speech::{SPEECH_QUEUE, Speech};
-use crate::transcriber::ToTranscriber;
 
 /// A human voice, from the package alsa-utils.
 const VOICE: [&str; 4] = ["Front_Center", "Rear_Left", "Side_Right", "Front_Left"];
@@ -114,7 +113,7 @@ impl Real {
 /// Says the speech at its own pace until there is a partial, then goes on without waiting; what
 /// happens in the middle is up to `strike`.
 async fn says_with(real: &Real, rig: &mut Rig, strike: impl FnOnce(Pid)) {
-    rig.tell(ToTranscriber::Warm).await;
+    rig.warm().await;
     rig.begin(1).await;
     let mut frames = real.frames();
     let mut pace = tokio::time::interval(Duration::from_millis(30));

@@ -223,7 +223,7 @@ async fn what_a_server_cannot_do_at_all_is_not_tried_again() {
         let server = Server::start(Version::V2, &script).await;
         let mut rig = Rig::start(settings(&server.url));
         // Nothing is owed yet: the user is told without an utterance.
-        rig.tell(ToTranscriber::Warm).await;
+        rig.warm().await;
         rig.wait(Duration::from_secs(1)).await;
         assert_eq!(rig.troubles.len(), 1);
         assert_eq!(rig.troubles[0].kind, kind);
@@ -232,9 +232,9 @@ async fn what_a_server_cannot_do_at_all_is_not_tried_again() {
             assert_eq!(rig.ending().await.unwrap_err().1.kind, kind);
         }
         assert_eq!(server.seen().connections, 1);
-        rig.tell(ToTranscriber::Warm).await;
+        rig.warm().await;
         rig.wait(Duration::from_secs(1)).await;
-        rig.tell(ToTranscriber::Warm).await;
+        rig.warm().await;
         rig.say(4, 3).await;
         rig.expect_words(4, 3).await;
         assert_eq!(rig.stop().await.len(), 2);

@@ -216,7 +216,7 @@ fn an_engine_does_not_outlive_a_daemon_that_dies() {
             let runtime = runtime.unwrap();
             let pid = runtime.block_on(async {
                 let rig = Rig::start(settings);
-                rig.tell(ToTranscriber::Warm).await;
+                rig.warm().await;
                 while local.pids().is_empty() {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }

@@ -141,6 +141,12 @@ impl Rig {
         self.end(utterance).await;
     }
 
+    /// Speech is likely soon.
+    pub(super) async fn warm(&self) {
+        let options = self.options.clone();
+        self.tell(ToTranscriber::Warm { options }).await;
+    }
+
     pub(super) async fn tell(&self, command: ToTranscriber) {
         self.to_transcriber.send(command).await.unwrap();
     }
