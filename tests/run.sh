@@ -104,10 +104,10 @@ run_strings() { tests/lint-files.sh; }
 run_lock() { tests/lint-lock.sh; }
 run_units() { tests/lint-units.sh; }
 run_clippy() { cargo clippy "${BUILD[@]}" --all-targets -- -D warnings; }
-run_unit() { cargo test "${BUILD[@]}" --lib --bins; }
+run_unit() { cargo test "${BUILD[@]}" --no-fail-fast --lib --bins; }
 run_doc() { cargo test "${BUILD[@]}" --doc; }
 # One after the other: each decodes speech, and two at once on two cores would only wait for each other.
-run_e2e() { run_build && RUST_TEST_THREADS=1 cargo test "${BUILD[@]}" --test '*'; }
+run_e2e() { run_build && RUST_TEST_THREADS=1 cargo test "${BUILD[@]}" --no-fail-fast --test '*'; }
 
 # A guard, not the figure: on few files a few words more or less are chance. By hand: tests/wer.py.
 run_wer() {
