@@ -53,7 +53,15 @@ pub fn program(name: &str) -> PathBuf {
 impl Desktop {
     /// Raises a bus in a fresh folder. Models come from `models_dir`.
     pub async fn new(models_dir: &Path) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("wstream-test").tempdir()?;
+        Self::new_in(&std::env::temp_dir(), models_dir).await
+    }
+
+    /// The same with the folder in `parent`, for who must be seen from a service with a `/tmp` of
+    /// its own.
+    pub async fn new_in(parent: &Path, models_dir: &Path) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("wstream-test")
+            .tempdir_in(parent)?;
         let services = dir.path().join("services");
         for folder in ["home/.config/wstream", "run", "services"] {
             std::fs::create_dir_all(dir.path().join(folder))?;

@@ -50,7 +50,7 @@ pub(super) fn script(dir: &Path, name: &str, text: &str) -> Result<()> {
 }
 
 /// Puts the folder in front of a command's PATH.
-pub(super) fn search_in(command: &mut tokio::process::Command, dir: &Path) {
+fn search_in(command: &mut tokio::process::Command, dir: &Path) {
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{}:{path}", dir.display()));
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
-use wstream_tests::{Desktop, program};
+use wstream_tests::{Desktop, program_dir, root};
 
-use crate::plugins::{STAYS, pid_of, runs, script, search_in};
+use crate::plugins::{STAYS, pid_of, runs, script};
 
 /// A user's service manager with a bus of its own.
 struct Manager {
@@ -25,7 +25,11 @@ impl Manager {
     async fn start() -> Result<Option<Self>> {
         const START: &str = "mount --make-rprivate / && mount -t tmpfs none /run && \
             mkdir -p /run/systemd/system && exec /usr/lib/systemd/systemd --user";
-        let desktop = Desktop::new(&std::env::temp_dir()).await?;
+        // Not in /tmp: the daemon's unit has one of its own.
+        let Ok(desktop) = Desktop::new_in(Path::new("/var/lib"), &std::env::temp_dir()).await
+        else {
+            return Ok(None);
+        };
         std::fs::DirBuilder::new()
             .mode(0o700)
             .create(desktop.path().join("managed"))?;
@@ -66,26 +70,32 @@ impl Manager {
         Ok(builder.build().await?)
     }
 
-    /// Starts the daemon as a service that logs into `log` and finds programs in `dir`.
-    async fn start_daemon(&self, dir: &Path) -> Result<()> {
-        let mut command = command(&self.desktop, "systemd-run");
-        search_in(&mut command, dir);
-        for variable in ["PATH", "HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
-            command.arg(format!("--setenv={variable}"));
-        }
-        let log = dir.join("log");
-        let output = command
-            .args(["--user", "--collect", "--unit=wstreamd"])
-            .args(["--service-type=notify", "--property=NotifyAccess=main"])
-            .arg(format!("--property=StandardError=append:{}", log.display()))
-            .arg("--setenv=WSTREAM_LOG=info")
-            .arg("--setenv=DBUS_SESSION_BUS_ADDRESS")
-            .arg(program("wstreamd"))
-            .output()
-            .await?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "systemd-run: {said}");
-        Ok(())
+    /// Installs the daemon's unit as the installer does, with its whole sandbox; it logs into `log`
+    /// and finds programs in `dir`.
+    async fn install(&self, dir: &Path) -> Result<()> {
+        let units = self.desktop.path().join("home/.config/systemd/user");
+        let more = units.join("wstreamd.service.d");
+        std::fs::create_dir_all(&more)?;
+        let unit = std::fs::read_to_string(root().join("packaging/wstreamd.service"))?;
+        let programs = program_dir();
+        let unit = unit.replace("@BINDIR@", &programs.display().to_string());
+        std::fs::write(units.join("wstreamd.service"), unit)?;
+        let environment = format!(
+            "[Service]\nEnvironment=WSTREAM_LOG=info \"PATH={}:{}\"\nStandardError=append:{}\n",
+            dir.display(),
+            std::env::var("PATH").unwrap_or_default(),
+            dir.join("log").display()
+        );
+        std::fs::write(more.join("test.conf"), environment)?;
+        self.systemctl(&["daemon-reload"]).await
+    }
+
+    /// The daemon's process.
+    async fn daemon(&self) -> Result<u32> {
+        let connection = self.connect().await?;
+        let bus = zbus::fdo::DBusProxy::new(&connection).await?;
+        let name = zbus::names::BusName::try_from(wstream_api::NAME)?;
+        Ok(bus.get_connection_unix_process_id(name).await?)
     }
 
     async fn systemctl(&self, args: &[&str]) -> Result<()> {
@@ -126,19 +136,35 @@ async fn beside_a_service_plugins_are_units_of_their_own() -> Result<()> {
         eprintln!("skipped: no service manager can be started here");
         return Ok(());
     };
-    let dir = tempfile::tempdir()?;
-    let checked = units(&manager, dir.path()).await;
+    let dir = manager.desktop.path().join("plugins");
+    std::fs::create_dir(&dir)?;
+    let checked = units(&manager, &dir).await;
     manager.end().await?;
     checked
 }
 
 async fn units(manager: &Manager, dir: &Path) -> Result<()> {
-    script(dir, "wstream-one", STAYS)?;
+    // What the daemon itself must not: write into the user's home.
+    script(
+        dir,
+        "wstream-one",
+        &STAYS.replace("exec", "touch \"$HOME/mine\"\nexec"),
+    )?;
     manager.desktop.configure("[plugins]\nrun = [\"one\"]\n")?;
-    manager.start_daemon(dir).await?;
+    manager.install(dir).await?;
+    manager.systemctl(&["start", "wstreamd.service"]).await?;
     let first = running(manager, 0).await?;
     let group = std::fs::read_to_string(format!("/proc/{first}/cgroup"))?;
     assert!(group.contains("/wstream-plugin-one.service"), "{group}");
+    assert!(
+        !is_confined(first)?,
+        "the plugin is in the daemon's sandbox"
+    );
+    assert!(manager.desktop.path().join("home/mine").exists());
+    assert!(
+        is_confined(manager.daemon().await?)?,
+        "the daemon is in none"
+    );
 
     // It is started again when it has ended by itself.
     kill_process(
@@ -147,18 +173,11 @@ async fn units(manager: &Manager, dir: &Path) -> Result<()> {
     )?;
     let second = running(manager, first).await?;
 
-    // A daemon that is killed cannot end it; the next one does, and has one of its own.
+    // A daemon that is killed cannot end it; the next one, which its manager starts, does, and has
+    // one of its own.
     manager
         .systemctl(&["kill", "--signal=KILL", "wstreamd.service"])
         .await?;
-    let connection = manager.connect().await?;
-    let bus = zbus::fdo::DBusProxy::new(&connection).await?;
-    let name = zbus::names::BusName::try_from(wstream_api::NAME)?;
-    while bus.name_has_owner(name.clone()).await? {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(runs(second));
-    manager.start_daemon(dir).await?;
     let third = running(manager, second).await?;
     assert!(!runs(second), "there are two of it");
 
@@ -167,6 +186,12 @@ async fn units(manager: &Manager, dir: &Path) -> Result<()> {
     let log = std::fs::read_to_string(dir.join("log"))?;
     assert_eq!(log.matches("I am here").count(), 3, "{log}");
     Ok(())
+}
+
+/// Whether the process may gain nothing, as everything in the daemon's unit.
+fn is_confined(pid: u32) -> Result<bool> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    Ok(status.contains("NoNewPrivs:\t1"))
 }
 
 /// The plugin's process, when it is another one than that.

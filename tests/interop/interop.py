@@ -45,9 +45,10 @@ def chosen(number):
 class Server:
     """How one is started, and what the daemon is told of it."""
 
-    def __init__(self, name, package, protocol, url, partials, command):
+    def __init__(self, name, package, protocol, url, partials, command, strategy="context"):
         self.name, self.package, self.protocol = name, package, protocol
         self.url, self.partials, self.command = url, partials, command
+        self.strategy = strategy
 
     def config(self, port):
         return (f'backend = "it"\n[remote.it]\nprotocol = "{self.protocol}"\n'
@@ -85,13 +86,13 @@ def servers(directory):
                              "--local-files-only", "--compute-type", "int8"]),
         Server("v1-server", "faster-whisper", "wstream", "ws://127.0.0.1:{}", True,
                lambda port: [python("interop"), str(HERE.parent / "v1_server.py"), str(port),
-                             str(model)]),
+                             str(model)], strategy="prompt"),
     ]
 
 
-def daemon(rows, config, folder):
+def daemon(rows, config, folder, strategy="context"):
     """Every event of every file, and how long it took."""
-    args = argparse.Namespace(model="tiny.en", language="en", strategy="context", realtime=True,
+    args = argparse.Namespace(model="tiny.en", language="en", strategy=strategy, realtime=True,
                               config=config)
     return wer.events([row[0] for row in rows], args, folder)
 
@@ -163,6 +164,8 @@ def main():
     arguments.add_argument("--dir", type=pathlib.Path, required=True, help="what interop.sh installed")
     arguments.add_argument("--only", action="append", help="one server's name; may be repeated")
     arguments.add_argument("--files", type=int, default=FILES, help="how many; the figures are of 10")
+    arguments.add_argument("--strategy", choices=("prompt", "context", "hybrid"),
+                           help="for all servers, instead of what suits each")
     arguments.add_argument("--json", type=pathlib.Path, help="write the figures to this file")
     args = arguments.parse_args()
     from whisper_normalizer.english import EnglishTextNormalizer
@@ -189,7 +192,8 @@ def main():
                 continue
             port = process.free_port()
             with process.server(server.command(port), port):
-                events, wall = daemon(rows, server.config(port), folder())
+                events, wall = daemon(rows, server.config(port), folder(),
+                                      args.strategy or server.strategy)
             got = figures(rows, events, wall, normalise)
             row(server.name, server.version(directory), got)
             failures += [f"{server.name}: {what}" for what in complaints(events)]
