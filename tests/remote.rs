@@ -166,6 +166,12 @@ impl Station {
         }
     }
 
+    /// Waits for the end of a session that another program has asked for.
+    async fn until_session_end(&mut self) -> Result<()> {
+        while !matches!(self.follower.next().await?, Seen::SessionEnded { .. }) {}
+        Ok(())
+    }
+
     /// Has `fault` strike between two utterances or in the middle of one; `lasts`: until then it
     /// does.
     async fn struck(
@@ -353,6 +359,7 @@ async fn permanent_faults_fail_once_and_can_be_tried_again() -> Result<()> {
             );
             // The fault is gone; what was said is not.
             let retried = station.desktop.ctl(&["retry"]).await?;
+            station.until_session_end().await?;
             let texts = String::from_utf8(retried.stdout)?;
             let texts: Vec<String> = texts.lines().map(str::to_owned).collect();
             station

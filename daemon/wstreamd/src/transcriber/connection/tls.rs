@@ -82,6 +82,12 @@ fn of_handshake(error: io::Error) -> Loss {
                  authority's certificate in ca_file"
                     .to_owned()
             }
+            // An authority of one's own that was made anew has the name of the one before.
+            CertificateError::BadSignature => {
+                "its certificate is not signed by the authority that it names: if that was made \
+                 anew, put its certificate into ca_file; if not, somebody is in between"
+                    .to_owned()
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "its certificate is for another name: use the one in url that it is for".to_owned()
             }
