@@ -1,0 +1,257 @@
+//! Keys on X11, pressed through XTEST, with a keyboard map that has what the text needs.
+//!
+//! What the layout has in the current group is typed with the layout's own keys, and everything
+//! else with keys that give nothing otherwise. Whoever reads a key looks it up in the map as it is
+//! then, so nothing that was added is ever taken away before all have read their keys, and in the
+//! end it stays: see [`spares`].
+
+mod board;
+mod connect;
+mod focus;
+mod hands;
+mod layout;
+mod look;
+mod readers;
+mod server;
+mod spares;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use board::Board;
+use focus::Focus;
+use hands::Hands;
+pub use hands::Limits;
+use layout::Stroke;
+use look::Look;
+use readers::Readers;
+use server::{News, Sequence, Server};
+
+use crate::{Driver, Key, Session, Stopped, Target, Typed, Unable};
+
+/// How long a program may take for its keys before symbols that it might want are taken away.
+const SLOW: Duration = Duration::from_secs(20);
+/// How long it is waited for that programs have seen new symbols. They would see them all the
+/// same, so this is only for those that look at the map late.
+const NEW: Duration = Duration::from_millis(200);
+
+/// Opens the driver `x11`.
+pub fn open(session: &Session) -> Result<Box<dyn Driver>, Unable> {
+    Ok(Box::new(X11::open(session)?))
+}
+
+/// Keys through XTEST.
+#[derive(Debug)]
+pub struct X11 {
+    server: Server,
+    board: Board,
+    hands: Hands,
+    readers: Readers,
+    /// The server is part of a Wayland desktop.
+    nested: bool,
+}
+
+impl X11 {
+    /// Connects to the X server of a session.
+    pub fn open(session: &Session) -> Result<Self, Unable> {
+        let mut x11 = X11 {
+            server: Server::open(session)?,
+            board: Board::default(),
+            hands: Hands::default(),
+            readers: Readers::default(),
+            nested: session.get("WAYLAND_DISPLAY").is_some(),
+        };
+        x11.board.read(&x11.server)?;
+        Ok(x11)
+    }
+
+    /// How long held keys are waited for.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.hands.limits = limits;
+    }
+
+    fn focus(&mut self) -> Result<(Look, Focus), Unable> {
+        let look = Look::at(&mut self.server)?;
+        let focus = Focus::of(&self.server, &look, self.nested)?;
+        Ok((look, focus))
+    }
+
+    /// Does `what`, and leaves the modifiers as they are held.
+    fn with_hands<T>(
+        &mut self,
+        done: &mut usize,
+        what: impl FnOnce(&mut Self, &mut usize) -> Result<T, Unable>,
+    ) -> Result<T, Stopped> {
+        let result = what(self, done);
+        let restored = self.hands.restore(&mut self.server);
+        result
+            .and_then(|result| restored.map(|()| result))
+            .map_err(|why| Stopped {
+                characters: *done,
+                why,
+            })
+    }
+
+    /// Waits until keys can be pressed in the window that has the focus.
+    fn begin(&mut self) -> Result<(Look, Focus), Unable> {
+        let (_, focus) = self.focus()?;
+        focus.watch(&self.server)?;
+        self.readers.add(focus.top);
+        let look = self.settle(&focus)?;
+        Ok((look, focus))
+    }
+
+    /// Waits until keys mean what they should, in `focus` still.
+    fn settle(&mut self, focus: &Focus) -> Result<Look, Unable> {
+        self.take_news()?;
+        self.board.read(&self.server)?;
+        let look = self.hands.settle(&mut self.server, &self.board.layout)?;
+        self.same(focus, &look)?;
+        Ok(look)
+    }
+
+    fn take_news(&mut self) -> Result<Vec<News>, Unable> {
+        let news = self.server.news()?;
+        if news.contains(&News::Keyboard) {
+            self.board.forget();
+        }
+        Ok(news)
+    }
+
+    /// That the focus is where it was.
+    fn same(&mut self, focus: &Focus, look: &Look) -> Result<(), Unable> {
+        // The window under the pointer may be another though the server says the same.
+        if look.focus == focus.said && focus.said == focus.window {
+            return Ok(());
+        }
+        let now = Focus::of(&self.server, look, self.nested);
+        match now {
+            Ok(now) if now.top == focus.top => Ok(()),
+            Err(gone @ Unable::Gone(_)) => Err(gone),
+            _ => {
+                let why = "the focus has gone to another window: what was typed so far stays";
+                Err(Unable::NoTarget(why.into()))
+            }
+        }
+    }
+
+    fn type_chars(&mut self, text: &[char], done: &mut usize) -> Result<(), Unable> {
+        let (mut look, focus) = self.begin()?;
+        while *done < text.len() {
+            let plan = self.board.plan(&text[*done..], &look)?;
+            if plan.takes_away && !self.readers.wait(&mut self.server, SLOW)? {
+                let why = "the program does not read its keys: wait until it does";
+                return Err(Unable::NoTarget(why.into()));
+            }
+            if !plan.changes.is_empty() {
+                self.board.change(&mut self.server, &plan.changes)?;
+                self.readers.add(focus.top);
+                self.readers.wait(&mut self.server, NEW)?;
+                look = self.settle(&focus)?;
+            }
+            self.readers.add(focus.top);
+            for stroke in plan.strokes {
+                let now = self.stroke(&focus, stroke, done)?;
+                if !now.calm(&look) || self.take_news()?.contains(&News::Keyboard) {
+                    look = self.settle(&focus)?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Presses and releases one key, and counts it if it got to `focus`.
+    fn stroke(&mut self, focus: &Focus, stroke: Stroke, done: &mut usize) -> Result<Look, Unable> {
+        let layout = &self.board.layout;
+        let at = self.hands.stroke(&self.server, layout, stroke)?;
+        let look = Look::at(&mut self.server)?;
+        let moved = look.focus != focus.said;
+        if !moved && !look.grabbed {
+            *done += 1;
+            if focus.said != focus.window {
+                self.same(focus, &look)?;
+            }
+            return Ok(look);
+        }
+        let news = self.server.news()?;
+        if !left_before(&news, focus, at) {
+            *done += 1;
+        }
+        self.server.keep(news);
+        self.same(focus, &look)?;
+        Ok(look)
+    }
+
+    fn press_key(&mut self, sym: u32, modifiers: u8, times: u32) -> Result<(), Stopped> {
+        let mut done = 0;
+        self.with_hands(&mut done, |x11, done| {
+            let (mut look, focus) = x11.begin()?;
+            while *done < times as usize {
+                let strokes = x11.board.strokes(&look).syms;
+                let stroke = strokes.get(&sym).copied().ok_or_else(|| {
+                    Unable::Absent(format!("the keyboard map has no key for {sym:#x}, or it is held"))
+                })?;
+                let stroke = Stroke {
+                    modifiers: stroke.modifiers | modifiers,
+                    ..stroke
+                };
+                let now = x11.stroke(&focus, stroke, done)?;
+                if !now.calm(&look) {
+                    look = x11.settle(&focus)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Whether the keys had gone elsewhere before the request `at`.
+fn left_before(news: &[News], focus: &Focus, at: Sequence) -> bool {
+    news.iter().any(|news| match news {
+        News::Left {
+            window, at: when, ..
+        } => *window == focus.window && *when < at,
+        _ => false,
+    })
+}
+
+impl Driver for X11 {
+    fn name(&self) -> &'static str {
+        "x11"
+    }
+
+    fn target(&mut self) -> Result<Target, Unable> {
+        let (look, focus) = self.focus()?;
+        if look.grabbed && !look.down.any() {
+            let why = "a program has taken all keys, as a lock screen or an open menu does: close it";
+            return Err(Unable::Unsafe(why.into()));
+        }
+        Ok(focus.target())
+    }
+
+    fn type_text(&mut self, text: &str) -> Result<Typed, Stopped> {
+        let text: Vec<char> = text.chars().collect();
+        let mut done = 0;
+        self.with_hands(&mut done, |x11, done| x11.type_chars(&text, done))?;
+        Ok(Typed {
+            characters: done,
+            verified: false,
+        })
+    }
+
+    fn press(&mut self, key: Key, times: u32) -> Result<(), Stopped> {
+        let sym = match key {
+            Key::Return => xkeysym::key::Return,
+            Key::Tab => xkeysym::key::Tab,
+            Key::BackSpace => xkeysym::key::BackSpace,
+        };
+        self.press_key(sym, 0, times)
+    }
+
+    fn erase(&mut self, text: &str) -> Result<(), Stopped> {
+        let characters = text.chars().count() as u32;
+        self.press(Key::BackSpace, characters)
+    }
+}
