@@ -56,7 +56,8 @@ impl Board {
 
     /// The keys of the layout as they are.
     pub(super) fn strokes(&self, look: &Look) -> Strokes {
-        let taken = |keycode| look.down.has(keycode);
+        // What spare keys give may be taken away: they are not the layout's own.
+        let taken = |keycode| look.down.has(keycode) || self.spares.has(keycode);
         self.layout.strokes(look.group, look.locked, taken)
     }
 

@@ -113,8 +113,10 @@ impl Server {
                 &hidden,
             )
             .map_err(gone)?;
-        // A client answers a ping by sending it to the root window.
-        let answers = ChangeWindowAttributesAux::new().event_mask(EventMask::SUBSTRUCTURE_NOTIFY);
+        // A client answers a ping by sending it to the root window, for those who select the one or,
+        // with Qt, the other.
+        let answers = EventMask::SUBSTRUCTURE_NOTIFY | EventMask::STRUCTURE_NOTIFY;
+        let answers = ChangeWindowAttributesAux::new().event_mask(answers);
         connection
             .change_window_attributes(screen.root, &answers)
             .map_err(gone)?;

@@ -81,6 +81,11 @@ impl Spares {
         }
     }
 
+    /// Whether a key is one of these.
+    pub(crate) fn has(&self, keycode: u8) -> bool {
+        self.places.iter().any(|place| place.keycode == keycode)
+    }
+
     /// How many different characters there is room for, on keys that are not `taken`.
     pub(crate) fn room(&self, taken: impl Fn(u8) -> bool) -> usize {
         let free = |place: &&Place| !taken(place.keycode);

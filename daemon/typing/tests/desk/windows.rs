@@ -117,7 +117,7 @@ impl Window {
             if now == text {
                 return Ok(Ok(()));
             }
-            if start.elapsed() > Duration::from_secs(8) {
+            if start.elapsed() > Duration::from_secs(2) {
                 return Ok(Err(now));
             }
             std::thread::sleep(Duration::from_millis(2));
