@@ -7,11 +7,13 @@
 
 mod board;
 mod connect;
+mod erase;
 mod focus;
 mod hands;
 mod layout;
 mod look;
 mod readers;
+mod removal;
 mod server;
 mod spares;
 #[cfg(test)]
@@ -25,13 +27,11 @@ use hands::Hands;
 pub use hands::Limits;
 use layout::Stroke;
 use look::Look;
-use readers::Readers;
+use readers::{Readers, SLOW};
 use server::{News, Sequence, Server};
 
 use crate::{Driver, Key, Session, Stopped, Target, Typed, Unable};
 
-/// How long a program may take for its keys before symbols that it might want are taken away.
-const SLOW: Duration = Duration::from_secs(20);
 /// How long it is waited for that programs have seen new symbols. They would see them all the
 /// same, so this is only for those that look at the map late.
 const NEW: Duration = Duration::from_millis(200);
@@ -50,6 +50,13 @@ pub struct X11 {
     readers: Readers,
     /// The server is part of a Wayland desktop.
     nested: bool,
+}
+
+/// Where keys go, and what they mean.
+#[derive(Debug)]
+struct Ground {
+    look: Look,
+    focus: Focus,
 }
 
 impl X11 {
@@ -71,10 +78,10 @@ impl X11 {
         self.hands.limits = limits;
     }
 
-    fn focus(&mut self) -> Result<(Look, Focus), Unable> {
+    fn ground(&mut self) -> Result<Ground, Unable> {
         let look = Look::at(&mut self.server)?;
         let focus = Focus::of(&self.server, &look, self.nested)?;
-        Ok((look, focus))
+        Ok(Ground { look, focus })
     }
 
     /// Does `what`, and leaves the modifiers as they are held.
@@ -94,21 +101,20 @@ impl X11 {
     }
 
     /// Waits until keys can be pressed in the window that has the focus.
-    fn begin(&mut self) -> Result<(Look, Focus), Unable> {
-        let (_, focus) = self.focus()?;
-        focus.watch(&self.server)?;
-        self.readers.add(focus.top);
-        let look = self.settle(&focus)?;
-        Ok((look, focus))
+    fn begin(&mut self) -> Result<Ground, Unable> {
+        let mut ground = self.ground()?;
+        ground.focus.watch(&self.server)?;
+        self.readers.add(ground.focus.top);
+        self.settle(&mut ground)?;
+        Ok(ground)
     }
 
-    /// Waits until keys mean what they should, in `focus` still.
-    fn settle(&mut self, focus: &Focus) -> Result<Look, Unable> {
+    /// Waits until keys mean what they should, in the same window still.
+    fn settle(&mut self, ground: &mut Ground) -> Result<(), Unable> {
         self.take_news()?;
         self.board.read(&self.server)?;
-        let look = self.hands.settle(&mut self.server, &self.board.layout)?;
-        self.same(focus, &look)?;
-        Ok(look)
+        ground.look = self.hands.settle(&mut self.server, &self.board.layout)?;
+        self.same(&ground.focus, &ground.look)
     }
 
     fn take_news(&mut self) -> Result<Vec<News>, Unable> {
@@ -137,24 +143,22 @@ impl X11 {
     }
 
     fn type_chars(&mut self, text: &[char], done: &mut usize) -> Result<(), Unable> {
-        let (mut look, focus) = self.begin()?;
+        let mut ground = self.begin()?;
         while *done < text.len() {
-            let plan = self.board.plan(&text[*done..], &look)?;
+            let plan = self.board.plan(&text[*done..], &ground.look)?;
             if plan.takes_away && !self.readers.wait(&mut self.server, SLOW)? {
                 let why = "the program does not read its keys: wait until it does";
                 return Err(Unable::NoTarget(why.into()));
             }
             if !plan.changes.is_empty() {
                 self.board.change(&mut self.server, &plan.changes)?;
-                self.readers.add(focus.top);
+                self.readers.add(ground.focus.top);
                 self.readers.wait(&mut self.server, NEW)?;
-                look = self.settle(&focus)?;
+                self.settle(&mut ground)?;
             }
-            self.readers.add(focus.top);
+            self.readers.add(ground.focus.top);
             for stroke in plan.strokes {
-                let now = self.stroke(&focus, stroke, done)?;
-                if !now.calm(&look) || self.take_news()?.contains(&News::Keyboard) {
-                    look = self.settle(&focus)?;
+                if !self.stroke(&mut ground, stroke, done)? {
                     break;
                 }
             }
@@ -162,48 +166,49 @@ impl X11 {
         Ok(())
     }
 
-    /// Presses and releases one key, and counts it if it got to `focus`.
-    fn stroke(&mut self, focus: &Focus, stroke: Stroke, done: &mut usize) -> Result<Look, Unable> {
+    /// Presses and releases one key, and counts it if it got where it should. `false`: keys may
+    /// mean something else than before.
+    fn stroke(
+        &mut self,
+        ground: &mut Ground,
+        stroke: Stroke,
+        done: &mut usize,
+    ) -> Result<bool, Unable> {
         let layout = &self.board.layout;
         let at = self.hands.stroke(&self.server, layout, stroke)?;
         let look = Look::at(&mut self.server)?;
-        let moved = look.focus != focus.said;
-        if !moved && !look.grabbed {
-            *done += 1;
-            if focus.said != focus.window {
-                self.same(focus, &look)?;
-            }
-            return Ok(look);
-        }
-        let news = self.server.news()?;
-        if !left_before(&news, focus, at) {
+        let news = self.take_news()?;
+        let stayed = look.focus == ground.focus.said && !look.grabbed;
+        if stayed || !left_before(&news, &ground.focus, at) {
             *done += 1;
         }
-        self.server.keep(news);
-        self.same(focus, &look)?;
-        Ok(look)
+        self.same(&ground.focus, &look)?;
+        let same = look.calm(&ground.look) && !news.contains(&News::Keyboard);
+        if !same {
+            self.settle(ground)?;
+        }
+        Ok(same)
     }
 
-    fn press_key(&mut self, sym: u32, modifiers: u8, times: u32) -> Result<(), Stopped> {
-        let mut done = 0;
-        self.with_hands(&mut done, |x11, done| {
-            let (mut look, focus) = x11.begin()?;
-            while *done < times as usize {
-                let strokes = x11.board.strokes(&look).syms;
-                let stroke = strokes.get(&sym).copied().ok_or_else(|| {
-                    Unable::Absent(format!("the keyboard map has no key for {sym:#x}, or it is held"))
-                })?;
-                let stroke = Stroke {
-                    modifiers: stroke.modifiers | modifiers,
-                    ..stroke
-                };
-                let now = x11.stroke(&focus, stroke, done)?;
-                if !now.calm(&look) {
-                    look = x11.settle(&focus)?;
-                }
-            }
-            Ok(())
-        })
+    /// Presses and releases the key that gives a symbol, with `modifiers` on top, and counts it.
+    fn tap(
+        &mut self,
+        ground: &mut Ground,
+        sym: u32,
+        modifiers: u8,
+        done: &mut usize,
+    ) -> Result<(), Unable> {
+        let strokes = self.board.strokes(&ground.look).syms;
+        let stroke = strokes.get(&sym).copied().ok_or_else(|| {
+            Unable::Absent(format!(
+                "the keyboard map has no key for the symbol {sym:#x}, or it is held"
+            ))
+        })?;
+        let stroke = Stroke {
+            modifiers: stroke.modifiers | modifiers,
+            ..stroke
+        };
+        self.stroke(ground, stroke, done).map(|_| ())
     }
 }
 
@@ -223,7 +228,7 @@ impl Driver for X11 {
     }
 
     fn target(&mut self) -> Result<Target, Unable> {
-        let (look, focus) = self.focus()?;
+        let Ground { look, focus } = self.ground()?;
         if look.grabbed && !look.down.any() {
             let why = "a program has taken all keys, as a lock screen or an open menu does: close it";
             return Err(Unable::Unsafe(why.into()));
@@ -247,11 +252,18 @@ impl Driver for X11 {
             Key::Tab => xkeysym::key::Tab,
             Key::BackSpace => xkeysym::key::BackSpace,
         };
-        self.press_key(sym, 0, times)
+        let mut done = 0;
+        self.with_hands(&mut done, |x11, done| {
+            let mut ground = x11.begin()?;
+            while *done < times as usize {
+                x11.tap(&mut ground, sym, 0, done)?;
+            }
+            Ok(())
+        })
     }
 
     fn erase(&mut self, text: &str) -> Result<(), Stopped> {
-        let characters = text.chars().count() as u32;
-        self.press(Key::BackSpace, characters)
+        let mut done = 0;
+        self.with_hands(&mut done, |x11, done| x11.erase_chars(text, done))
     }
 }

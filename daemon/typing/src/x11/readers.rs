@@ -13,6 +13,8 @@ use x11rb::protocol::xproto::{ClientMessageEvent, ConnectionExt as _, EventMask,
 use super::server::{News, Server, gone, there};
 use crate::Unable;
 
+/// How long a program may take for its keys before it is given up.
+pub(super) const SLOW: Duration = Duration::from_secs(20);
 /// A process sleeps through this: the keys that the server has sent have long been delivered.
 const ASLEEP: Duration = Duration::from_millis(15);
 /// Where neither a ping nor a process tells.
@@ -142,7 +144,7 @@ impl Ran {
 }
 
 /// The process whose window it is, as the server knows it, or else as the window says.
-fn pid(server: &Server, window: Window) -> Result<Option<u32>, Unable> {
+pub(super) fn pid(server: &Server, window: Window) -> Result<Option<u32>, Unable> {
     use x11rb::connection::RequestConnection as _;
     let known = server.connection.extension_information(res::X11_EXTENSION_NAME);
     if known.map_err(gone)?.is_some() {

@@ -173,16 +173,19 @@ impl Server {
             if !news.is_empty() || left.is_zero() {
                 return Ok(news);
             }
-            self.connection.flush().map_err(gone)?;
-            let mut fds = [PollFd::new(self.connection.stream(), PollFlags::IN)];
-            let left = Timespec::try_from(left).unwrap_or(Timespec {
-                tv_sec: 1,
-                tv_nsec: 0,
-            });
-            match poll(&mut fds, Some(&left)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(Unable::Gone(format!("waiting for X: {error}"))),
-            }
+            self.sleep(until)?;
+        }
+    }
+
+    /// Sleeps until the server says something, or until `until`.
+    fn sleep(&self, until: Instant) -> Result<(), Unable> {
+        self.connection.flush().map_err(gone)?;
+        let mut fds = [PollFd::new(self.connection.stream(), PollFlags::IN)];
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).unwrap_or_default();
+        match poll(&mut fds, Some(&left)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(Unable::Gone(format!("waiting for the X server: {error}"))),
         }
     }
 
@@ -197,8 +200,38 @@ impl Server {
         Ok(())
     }
 
+    /// Waits for one event until `until`, and keeps the others.
+    pub(super) fn event<T>(
+        &mut self,
+        until: Instant,
+        mut wanted: impl FnMut(&Event) -> Option<T>,
+    ) -> Result<Option<T>, Unable> {
+        loop {
+            while let Some((event, at)) = self.poll()? {
+                if let Some(found) = wanted(&event) {
+                    return Ok(Some(found));
+                }
+                self.hear(event, at);
+            }
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+            self.sleep(until)?;
+        }
+    }
+
+    fn poll(&self) -> Result<Option<(Event, Sequence)>, Unable> {
+        self.connection.poll_for_event_with_sequence().map_err(gone)
+    }
+
     fn take_in(&mut self) -> Result<(), Unable> {
-        while let Some((event, at)) = self.connection.poll_for_event_with_sequence().map_err(gone)? {
+        while let Some((event, at)) = self.poll()? {
+            self.hear(event, at);
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, event: Event, at: Sequence) {
             let news = match event {
                 Event::XkbMapNotify(_) | Event::XkbNewKeyboardNotify(_) => News::Keyboard,
                 // A window that is left for one inside of it still has the keys of both.
@@ -222,7 +255,7 @@ impl Server {
                 {
                     let [protocol, stamp, ..] = message.data.as_data32();
                     if protocol != self.atoms._NET_WM_PING {
-                        continue;
+                        return;
                     }
                     News::Pong(stamp)
                 }
@@ -230,11 +263,9 @@ impl Server {
                     keycode: u8::try_from(key.detail).unwrap_or(0),
                     at,
                 },
-                _ => continue,
+                _ => return,
             };
             self.news.push(news);
-        }
-        Ok(())
     }
 
     /// The content of a property of 32-bit numbers; empty where there is none.
