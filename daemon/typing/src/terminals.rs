@@ -72,7 +72,14 @@ mod tests {
 
     #[test]
     fn knows_terminals_by_class_and_by_id() {
-        for app in ["XTerm", "UXTerm", "foot", "org.kde.konsole", "Gnome-terminal", "URxvt"] {
+        for app in [
+            "XTerm",
+            "UXTerm",
+            "foot",
+            "org.kde.konsole",
+            "Gnome-terminal",
+            "URxvt",
+        ] {
             assert!(is_terminal(app), "{app}");
         }
         for app in ["", "Firefox", "term", "org.gnome.TextEditor"] {

@@ -107,7 +107,9 @@ mod tests {
         assert_eq!(found(b"elsewhere", 0), None);
         let wild = record(0xffff, [b"", b"", COOKIE, b"wild"]);
         assert_eq!(
-            secret(&wild, Family::LOCAL, b"any", 7).map(|found| found.1).as_deref(),
+            secret(&wild, Family::LOCAL, b"any", 7)
+                .map(|found| found.1)
+                .as_deref(),
             Some(&b"wild"[..])
         );
         assert_eq!(secret(&file[..9], Family::LOCAL, b"here", 0), None);

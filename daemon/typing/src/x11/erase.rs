@@ -13,7 +13,7 @@ use x11rb::protocol::xproto::{AtomEnum, ConnectionExt as _};
 use super::layout::SHIFT;
 use super::readers::{SLOW, pid};
 use super::removal::{Stretch, depends_on_editor, in_terminal, right_to_left, stretches};
-use super::server::{Server, gone};
+use super::server::gone;
 use super::{Ground, X11};
 use crate::{Purpose, Unable};
 
@@ -71,7 +71,7 @@ impl X11 {
             self.readers.add(ground.focus.top);
             self.readers.wait(&mut self.server, SLOW)?;
             let owner = self.primary_owner()?;
-            let ours = owner & !self.server.id_mask() == ground.focus.top & !self.server.id_mask();
+            let ours = owner & !self.id_mask() == ground.focus.top & !self.id_mask();
             let now = if ours { self.primary(owner)? } else { None };
             if step == 0 && (now.is_none() || (now == stamp && now.as_deref() != Some(part))) {
                 // It does not tell what it has selected. To the end of the selection, and code
@@ -79,7 +79,12 @@ impl X11 {
                 self.tap(ground, xkeysym::key::Right, 0, &mut 0)?;
                 return self.backspace(ground, part.chars().count() as u32);
             }
-            if std::env::var_os("DBG").is_some() { eprintln!("SEL {part:?} step {step} {now:?} owner {owner:x} top {:x}", ground.focus.top); }
+            if std::env::var_os("DBG").is_some() {
+                eprintln!(
+                    "SEL {part:?} step {step} {now:?} owner {owner:x} top {:x}",
+                    ground.focus.top
+                );
+            }
             match now {
                 Some(now) if now == part => {
                     selected = Some(());
@@ -92,7 +97,8 @@ impl X11 {
         if selected.is_none() {
             // Leaves the text as it is.
             self.tap(ground, forth, 0, &mut 0)?;
-            let why = "what stands before the cursor is not what was typed: nothing more is removed";
+            let why =
+                "what stands before the cursor is not what was typed: nothing more is removed";
             return Err(Unable::Unsafe(why.into()));
         }
         self.backspace(ground, 1)
@@ -176,11 +182,4 @@ fn canonical(terminal: &PathBuf) -> Option<bool> {
     let terminal = open(terminal, flags, Mode::empty()).ok()?;
     let settings = tcgetattr(&terminal).ok()?;
     Some(settings.local_modes.contains(LocalModes::ICANON))
-}
-
-impl Server {
-    /// The bits of a resource's number that tell it from others of the same client.
-    fn id_mask(&self) -> u32 {
-        x11rb::connection::Connection::setup(&self.connection).resource_id_mask
-    }
 }

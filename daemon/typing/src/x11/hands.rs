@@ -7,7 +7,7 @@ use x11rb::protocol::xkb::{self, ConnectionExt as _};
 use x11rb::protocol::xproto::{KEY_PRESS_EVENT, KEY_RELEASE_EVENT};
 use x11rb::protocol::xtest::ConnectionExt as _;
 
-use super::layout::{Layout, NUM, SHIFT, Stroke};
+use super::layout::{Layout, NUM, Stroke};
 use super::look::Look;
 use super::server::{News, Sequence, Server, gone};
 use crate::Unable;
@@ -52,11 +52,7 @@ pub(super) struct Hands {
 impl Hands {
     /// Waits until text can be typed: nobody takes the keys away, and no modifier is on. Modifiers
     /// that are not let go are lifted, locks taken off.
-    pub(super) fn settle(
-        &mut self,
-        server: &mut Server,
-        layout: &Layout,
-    ) -> Result<Look, Unable> {
+    pub(super) fn settle(&mut self, server: &mut Server, layout: &Layout) -> Result<Look, Unable> {
         let start = Instant::now();
         let mut lifted = false;
         loop {
@@ -65,9 +61,15 @@ impl Hands {
             let modifiers = |keycode: &u8| layout.modifiers.get(keycode).is_some_and(|&m| m != NUM);
             if look.grabbed {
                 let (limit, what) = if look.down.any() {
-                    (self.limits.shortcut, "a program has all keys for as long as a shortcut is held: let go of it")
+                    (
+                        self.limits.shortcut,
+                        "a program has all keys for as long as a shortcut is held: let go of it",
+                    )
                 } else {
-                    (self.limits.taken, "a program has taken all keys, as a lock screen or an open menu does: close it")
+                    (
+                        self.limits.taken,
+                        "a program has taken all keys, as a lock screen or an open menu does: close it",
+                    )
                 };
                 if start.elapsed() >= limit {
                     return Err(Unable::Unsafe(what.into()));
@@ -159,8 +161,8 @@ impl Hands {
         stroke: Stroke,
     ) -> Result<Sequence, Unable> {
         let mut holders = Vec::new();
-        for modifier in [SHIFT, stroke.modifiers & !SHIFT] {
-            if modifier != 0 && stroke.modifiers & modifier == modifier {
+        for modifier in (0..8).map(|bit| 1 << bit) {
+            if stroke.modifiers & modifier != 0 {
                 holders.push(self.holder(layout, modifier)?);
             }
         }
@@ -181,7 +183,7 @@ impl Hands {
         let lifted = |keycode: &u8| self.lifted.iter().any(|(lifted, _)| lifted == keycode);
         let free = layout.keys_of(modifier).find(|keycode| !lifted(keycode));
         free.or_else(|| layout.keys_of(modifier).next())
-            .ok_or_else(|| Unable::Absent("the keyboard map has no key for Shift".into()))
+            .ok_or_else(|| Unable::Absent("the keyboard map lacks a modifier key".into()))
     }
 }
 

@@ -7,6 +7,7 @@ use xkeysym::Keysym;
 /// Real modifiers by their bits.
 pub(crate) const SHIFT: u8 = 1;
 pub(crate) const LOCK: u8 = 2;
+pub(crate) const CONTROL: u8 = 4;
 /// Num Lock by convention: it changes nothing that is typed here.
 pub(crate) const NUM: u8 = 16;
 
@@ -77,7 +78,7 @@ impl KeySyms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stroke {
     pub(crate) keycode: u8,
-    /// Of [`SHIFT`] and the third level's.
+    /// For a character, of [`SHIFT`] and the third level's.
     pub(crate) modifiers: u8,
 }
 

@@ -70,6 +70,9 @@ impl Look {
     /// Keys mean what they meant at `before`, and all go to whoever has the focus.
     pub(super) fn calm(&self, before: &Look) -> bool {
         let Look { group, down, .. } = *before;
-        !self.grabbed && self.held == 0 && self.locked == 0 && (self.group, self.down) == (group, down)
+        !self.grabbed
+            && self.held == 0
+            && self.locked == 0
+            && (self.group, self.down) == (group, down)
     }
 }

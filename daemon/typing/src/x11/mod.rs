@@ -6,6 +6,7 @@
 //! end it stays: see [`spares`].
 
 mod board;
+pub mod clipboard;
 mod connect;
 mod erase;
 mod focus;
@@ -145,25 +146,33 @@ impl X11 {
     fn type_chars(&mut self, text: &[char], done: &mut usize) -> Result<(), Unable> {
         let mut ground = self.begin()?;
         while *done < text.len() {
-            let plan = self.board.plan(&text[*done..], &ground.look)?;
-            if plan.takes_away && !self.readers.wait(&mut self.server, SLOW)? {
-                let why = "the program does not read its keys: wait until it does";
-                return Err(Unable::NoTarget(why.into()));
-            }
-            if !plan.changes.is_empty() {
-                self.board.change(&mut self.server, &plan.changes)?;
-                self.readers.add(ground.focus.top);
-                self.readers.wait(&mut self.server, NEW)?;
-                self.settle(&mut ground)?;
-            }
-            self.readers.add(ground.focus.top);
-            for stroke in plan.strokes {
+            for stroke in self.prepare(&mut ground, &text[*done..])? {
                 if !self.stroke(&mut ground, stroke, done)? {
                     break;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Has the keyboard give as much of `text` as there is room for at once, and says by which keys.
+    fn prepare(&mut self, ground: &mut Ground, text: &[char]) -> Result<Vec<Stroke>, Unable> {
+        loop {
+            let plan = self.board.plan(text, &ground.look)?;
+            if plan.changes.is_empty() {
+                self.readers.add(ground.focus.top);
+                return Ok(plan.strokes);
+            }
+            if plan.takes_away && !self.readers.wait(&mut self.server, SLOW)? {
+                let why = "the program does not read its keys: wait until it does";
+                return Err(Unable::NoTarget(why.into()));
+            }
+            self.board.change(&mut self.server, &plan.changes)?;
+            self.readers.add(ground.focus.top);
+            self.readers.wait(&mut self.server, NEW)?;
+            // What was planned may mean something else by now.
+            self.settle(ground)?;
+        }
     }
 
     /// Presses and releases one key, and counts it if it got where it should. `false`: keys may
@@ -188,6 +197,35 @@ impl X11 {
             self.settle(ground)?;
         }
         Ok(same)
+    }
+
+    /// Presses and releases the key of a character with `modifiers`, as a shortcut.
+    fn chord(&mut self, ground: &mut Ground, char: char, modifiers: u8) -> Result<(), Unable> {
+        let plan = self.prepare(ground, &[char])?;
+        for stroke in plan {
+            // A program looks at the key's first level and the modifiers.
+            let stroke = Stroke {
+                modifiers: stroke.modifiers | modifiers,
+                ..stroke
+            };
+            self.stroke(ground, stroke, &mut 0)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the modifiers back as the user holds them.
+    fn release(&mut self) -> Result<(), Unable> {
+        self.hands.restore(&mut self.server)
+    }
+
+    /// Waits until all programs have read their keys.
+    fn all_read(&mut self, limit: Duration) -> Result<bool, Unable> {
+        self.readers.wait(&mut self.server, limit)
+    }
+
+    /// The bits of a resource's number that tell it from others of the same program.
+    fn id_mask(&self) -> u32 {
+        x11rb::connection::Connection::setup(&self.server.connection).resource_id_mask
     }
 
     /// Presses and releases the key that gives a symbol, with `modifiers` on top, and counts it.
@@ -230,7 +268,8 @@ impl Driver for X11 {
     fn target(&mut self) -> Result<Target, Unable> {
         let Ground { look, focus } = self.ground()?;
         if look.grabbed && !look.down.any() {
-            let why = "a program has taken all keys, as a lock screen or an open menu does: close it";
+            let why =
+                "a program has taken all keys, as a lock screen or an open menu does: close it";
             return Err(Unable::Unsafe(why.into()));
         }
         Ok(focus.target())

@@ -146,7 +146,9 @@ impl Ran {
 /// The process whose window it is, as the server knows it, or else as the window says.
 pub(super) fn pid(server: &Server, window: Window) -> Result<Option<u32>, Unable> {
     use x11rb::connection::RequestConnection as _;
-    let known = server.connection.extension_information(res::X11_EXTENSION_NAME);
+    let known = server
+        .connection
+        .extension_information(res::X11_EXTENSION_NAME);
     if known.map_err(gone)?.is_some() {
         let wanted = res::ClientIdSpec {
             client: window,
@@ -159,5 +161,8 @@ pub(super) fn pid(server: &Server, window: Window) -> Result<Option<u32>, Unable
             return Ok(pid);
         }
     }
-    Ok(server.numbers(window, server.atoms._NET_WM_PID)?.first().copied())
+    Ok(server
+        .numbers(window, server.atoms._NET_WM_PID)?
+        .first()
+        .copied())
 }

@@ -92,7 +92,10 @@ mod tests {
             ("", &[]),
             ("Hello, wörld", &[Plain("Hello, wörld")]),
             ("e\u{301}", &[Disputed("e\u{301}")]),
-            ("ab\u{301}c", &[Plain("c"), Disputed("b\u{301}"), Plain("a")]),
+            (
+                "ab\u{301}c",
+                &[Plain("c"), Disputed("b\u{301}"), Plain("a")],
+            ),
             ("a≠", &[Disputed("≠"), Plain("a")]),
             ("x 👍🏽👍", &[Plain("👍"), Disputed("👍🏽"), Plain("x ")]),
             ("\u{301}a", &[Plain("a"), Disputed("\u{301}")]),
@@ -118,7 +121,8 @@ mod tests {
 
     #[test]
     fn direction_is_that_of_the_first_letter() {
-        for (text, wanted) in [("12 مُحَمَّد", true), ("a مُ", false), ("שָׁ", true), ("…", false)] {
+        for (text, wanted) in [("12 مُحَمَّد", true), ("a مُ", false), ("שָׁ", true), ("…", false)]
+        {
             assert_eq!(right_to_left(text), wanted, "{text}");
         }
     }

@@ -84,7 +84,9 @@ impl Server {
         ] {
             let known = connection.extension_information(name).map_err(gone)?;
             known.ok_or_else(|| {
-                Unable::Absent(format!("the X server lacks the extension {name} for {what}"))
+                Unable::Absent(format!(
+                    "the X server lacks the extension {name} for {what}"
+                ))
             })?;
         }
         let used = connection.xkb_use_extension(1, 0).map_err(gone)?;
@@ -232,40 +234,40 @@ impl Server {
     }
 
     fn hear(&mut self, event: Event, at: Sequence) {
-            let news = match event {
-                Event::XkbMapNotify(_) | Event::XkbNewKeyboardNotify(_) => News::Keyboard,
-                // A window that is left for one inside of it still has the keys of both.
-                Event::FocusOut(left) => News::Left {
-                    window: left.event,
-                    grabbed: left.mode == NotifyMode::GRAB,
-                    at,
-                },
-                Event::DestroyNotify(window) => News::Left {
-                    window: window.window,
-                    grabbed: false,
-                    at,
-                },
-                Event::UnmapNotify(window) => News::Left {
-                    window: window.window,
-                    grabbed: false,
-                    at,
-                },
-                Event::ClientMessage(message)
-                    if message.type_ == self.atoms.WM_PROTOCOLS && message.format == 32 =>
-                {
-                    let [protocol, stamp, ..] = message.data.as_data32();
-                    if protocol != self.atoms._NET_WM_PING {
-                        return;
-                    }
-                    News::Pong(stamp)
+        let news = match event {
+            Event::XkbMapNotify(_) | Event::XkbNewKeyboardNotify(_) => News::Keyboard,
+            // A window that is left for one inside of it still has the keys of both.
+            Event::FocusOut(left) => News::Left {
+                window: left.event,
+                grabbed: left.mode == NotifyMode::GRAB,
+                at,
+            },
+            Event::DestroyNotify(window) => News::Left {
+                window: window.window,
+                grabbed: false,
+                at,
+            },
+            Event::UnmapNotify(window) => News::Left {
+                window: window.window,
+                grabbed: false,
+                at,
+            },
+            Event::ClientMessage(message)
+                if message.type_ == self.atoms.WM_PROTOCOLS && message.format == 32 =>
+            {
+                let [protocol, stamp, ..] = message.data.as_data32();
+                if protocol != self.atoms._NET_WM_PING {
+                    return;
                 }
-                Event::XinputRawKeyRelease(key) => News::Released {
-                    keycode: u8::try_from(key.detail).unwrap_or(0),
-                    at,
-                },
-                _ => return,
-            };
-            self.news.push(news);
+                News::Pong(stamp)
+            }
+            Event::XinputRawKeyRelease(key) => News::Released {
+                keycode: u8::try_from(key.detail).unwrap_or(0),
+                at,
+            },
+            _ => return,
+        };
+        self.news.push(news);
     }
 
     /// The content of a property of 32-bit numbers; empty where there is none.

@@ -92,7 +92,11 @@ fn the_layouts_own_keys_give_what_is_in_the_current_group() {
         ('´', 0, 0, None),
     ];
     for (char, group, locked, wanted) in cases {
-        let stroke = layout.strokes(group, locked, none).chars.get(&char).copied();
+        let stroke = layout
+            .strokes(group, locked, none)
+            .chars
+            .get(&char)
+            .copied();
         let wanted = wanted.map(|(keycode, modifiers)| Stroke { keycode, modifiers });
         assert_eq!(stroke, wanted, "{char} in group {group}, locks {locked}");
     }

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use wstream_typing::Session;
 
-pub use windows::{Kind, Window};
+pub(crate) use windows::{Kind, Window};
 
 /// A screen that nobody looks at; it and its windows end when this is dropped.
 #[derive(Debug)]
-pub struct Desk {
-    pub display: String,
+pub(crate) struct Desk {
+    pub(crate) display: String,
     dir: tempfile::TempDir,
     /// In the order in which they were started.
     programs: Vec<Child>,
@@ -25,7 +25,7 @@ pub struct Desk {
 impl Desk {
     /// Raises a screen, with a window manager if `managed`; `None` where something is not
     /// installed, which it says.
-    pub fn raise(managed: bool) -> Result<Option<Self>> {
+    pub(crate) fn raise(managed: bool) -> Result<Option<Self>> {
         for program in ["Xvfb", "setxkbmap", "xdotool", "xterm", "icewm", "python3"] {
             if !installed(program) {
                 #[allow(clippy::print_stderr, reason = "a skipped test says so")]
@@ -39,7 +39,10 @@ impl Desk {
         let number = dir.path().join("display");
         // The server finds a free number, and writes it when it is ready.
         let server = Command::new("sh")
-            .args(["-c", "exec Xvfb -displayfd 3 -screen 0 1024x768x24 -nolisten tcp -noreset 3>\"$0\""])
+            .args([
+                "-c",
+                "exec Xvfb -displayfd 3 -screen 0 1024x768x24 -nolisten tcp -noreset 3>\"$0\"",
+            ])
             .arg(&number)
             .stdin(Stdio::null())
             .stdout(File::create(dir.path().join("xvfb.log"))?)
@@ -61,26 +64,38 @@ impl Desk {
             let manager = desk.command("icewm").spawn()?;
             desk.programs.push(manager);
             until("the window manager is ready", || {
-                let said = desk.command("xprop").args(["-root", "_NET_SUPPORTING_WM_CHECK"]).stdout(Stdio::piped()).output()?;
-                Ok(String::from_utf8_lossy(&said.stdout).contains("0x").then_some(()))
+                let said = desk
+                    .command("xprop")
+                    .args(["-root", "_NET_SUPPORTING_WM_CHECK"])
+                    .stdout(Stdio::piped())
+                    .output()?;
+                Ok(String::from_utf8_lossy(&said.stdout)
+                    .contains("0x")
+                    .then_some(()))
             })?;
         }
         Ok(Some(desk))
     }
 
     /// What a driver is told of this desktop.
-    pub fn session(&self) -> Session {
+    pub(crate) fn session(&self) -> Session {
         Session::of([("DISPLAY".to_owned(), self.display.clone().into())])
     }
 
     /// A program on this screen that says nothing to the tests' output.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         let log = |end: &str| {
             let name = format!("{}.{end}", program.rsplit('/').next().unwrap_or(program));
             File::create(self.dir.path().join(name)).map_or_else(|_| Stdio::null(), Stdio::from)
         };
-        for unset in ["WAYLAND_DISPLAY", "XMODIFIERS", "GTK_IM_MODULE", "QT_IM_MODULE", "XAUTHORITY"] {
+        for unset in [
+            "WAYLAND_DISPLAY",
+            "XMODIFIERS",
+            "GTK_IM_MODULE",
+            "QT_IM_MODULE",
+            "XAUTHORITY",
+        ] {
             command.env_remove(unset);
         }
         command
@@ -89,8 +104,15 @@ impl Desk {
             .env("XDG_RUNTIME_DIR", self.dir.path())
             .env("LC_ALL", "C.UTF-8")
             .envs([("GDK_BACKEND", "x11"), ("QT_QPA_PLATFORM", "xcb")])
-            .envs([("NO_AT_BRIDGE", "1"), ("GTK_A11Y", "none"), ("GSK_RENDERER", "cairo")])
-            .envs([("GSETTINGS_BACKEND", "memory"), ("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")])
+            .envs([
+                ("NO_AT_BRIDGE", "1"),
+                ("GTK_A11Y", "none"),
+                ("GSK_RENDERER", "cairo"),
+            ])
+            .envs([
+                ("GSETTINGS_BACKEND", "memory"),
+                ("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent"),
+            ])
             .stdin(Stdio::null())
             .stdout(log("out"))
             .stderr(log("err"));
@@ -98,28 +120,50 @@ impl Desk {
     }
 
     /// Runs a program to its end, and returns what it said.
-    pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
-        let done = self.command(program).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let done = self
+            .command(program)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .output()?;
         let said = String::from_utf8_lossy(&done.stderr);
         ensure!(done.status.success(), "{program} {arguments:?}: {said}");
         Ok(String::from_utf8_lossy(&done.stdout).into_owned())
     }
 
     /// Sets the keyboard's layout.
-    pub fn layout(&self, layout: &str) -> Result<()> {
+    pub(crate) fn layout(&self, layout: &str) -> Result<()> {
         let (name, variant) = layout.split_once(':').unwrap_or((layout, ""));
-        self.run("setxkbmap", &["-layout", name, "-variant", variant, "-option", ""]).map(|_| ())
+        self.run(
+            "setxkbmap",
+            &["-layout", name, "-variant", variant, "-option", ""],
+        )
+        .map(|_| ())
+    }
+
+    /// Makes one of the layout's groups the active one.
+    pub(crate) fn group(&self, group: u8) -> Result<()> {
+        use x11rb::protocol::xkb::{ConnectionExt as _, Group, ID};
+        let (connection, _) = x11rb::connect(Some(&self.display))?;
+        connection.xkb_use_extension(1, 0)?.reply()?;
+        let device = ID::USE_CORE_KBD.into();
+        let none = x11rb::protocol::xproto::ModMask::default();
+        connection
+            .xkb_latch_lock_state(device, none, none, true, Group::from(group), none, false, 0)?
+            .check()?;
+        Ok(())
     }
 
     /// Ends the X server, as a crash does.
-    pub fn kill_server(&mut self) -> Result<()> {
+    pub(crate) fn kill_server(&mut self) -> Result<()> {
         let mut server = self.programs.remove(0);
         server.kill()?;
         server.wait()?;
         Ok(())
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 }
@@ -134,24 +178,26 @@ impl Drop for Desk {
 }
 
 /// The project's files for these tests.
-pub fn files() -> PathBuf {
+pub(crate) fn files() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/typing")
 }
 
 /// The corpus: names and texts.
-pub fn corpus() -> Result<Vec<(String, String)>> {
+pub(crate) fn corpus() -> Result<Vec<(String, String)>> {
     let file = fs::read_to_string(files().join("corpus.tsv"))?;
     let lines = file.lines().filter(|line| !line.starts_with('#'));
     lines
         .map(|line| {
-            let (name, text) = line.split_once('\t').context("a corpus line has no tabulator")?;
+            let (name, text) = line
+                .split_once('\t')
+                .context("a corpus line has no tabulator")?;
             Ok((name.to_owned(), text.to_owned()))
         })
         .collect()
 }
 
 /// Waits for something that another process does.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let start = Instant::now();
     loop {
         if let Some(found) = look()? {

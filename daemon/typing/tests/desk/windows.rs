@@ -12,7 +12,7 @@ use super::{Desk, files, until};
 
 /// What takes the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// xterm, with a program that reads each byte.
     Xterm,
     /// xterm, with a program that reads lines.
@@ -23,9 +23,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Xterm, Kind::Gtk3, Kind::Gtk4, Kind::Qt5];
+    pub(crate) const ALL: [Kind; 4] = [Kind::Xterm, Kind::Gtk3, Kind::Gtk4, Kind::Qt5];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Xterm => "xterm",
             Kind::XtermLine => "xterm (lines)",
@@ -38,9 +38,9 @@ impl Kind {
 
 /// A window whose text can be read.
 #[derive(Debug)]
-pub struct Window {
-    pub kind: Kind,
-    pub id: String,
+pub(crate) struct Window {
+    pub(crate) kind: Kind,
+    pub(crate) id: String,
     program: Child,
     /// The process that the text is in: the program, or what runs in the terminal.
     file: PathBuf,
@@ -49,7 +49,7 @@ pub struct Window {
 
 impl Window {
     /// Opens a window, and gives it the focus.
-    pub fn open(desk: &Desk, kind: Kind) -> Result<Self> {
+    pub(crate) fn open(desk: &Desk, kind: Kind) -> Result<Self> {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let title = format!("window-{count}");
@@ -66,7 +66,11 @@ impl Window {
             Kind::Gtk3 | Kind::Gtk4 => {
                 let mut field = desk.command("/usr/bin/python3");
                 let major = if kind == Kind::Gtk3 { "3" } else { "4" };
-                field.arg(script("field.py")).arg(major).arg(&file).arg(&title);
+                field
+                    .arg(script("field.py"))
+                    .arg(major)
+                    .arg(&file)
+                    .arg(&title);
                 field
             }
             Kind::Qt5 => {
@@ -78,7 +82,9 @@ impl Window {
         let program = command.spawn()?;
         let id = until("the window is there", || {
             let found = desk.run("xdotool", &["search", "--onlyvisible", "--name", &title]);
-            Ok(found.ok().and_then(|found| Some(found.lines().next()?.to_owned())))
+            Ok(found
+                .ok()
+                .and_then(|found| Some(found.lines().next()?.to_owned())))
         })?;
         let mut window = Window {
             kind,
@@ -87,29 +93,38 @@ impl Window {
             file,
             cleared: 0,
         };
-        until("the window shows its text", || Ok(window.file.exists().then_some(())))?;
+        until("the window shows its text", || {
+            Ok(window.file.exists().then_some(()))
+        })?;
         window.focus(desk)?;
         if !matches!(kind, Kind::Xterm | Kind::XtermLine) {
             let focused = window.beside("focus");
-            until("the field has the focus", || Ok(focused.exists().then_some(())))?;
+            until("the field has the focus", || {
+                Ok(focused.exists().then_some(()))
+            })?;
         }
         window.clear(desk)?;
         Ok(window)
     }
 
     /// Gives it the focus.
-    pub fn focus(&self, desk: &Desk) -> Result<()> {
-        let how = if desk.managed { "windowactivate" } else { "windowfocus" };
-        desk.run("timeout", &["10", "xdotool", how, "--sync", &self.id]).map(|_| ())
+    pub(crate) fn focus(&self, desk: &Desk) -> Result<()> {
+        let how = if desk.managed {
+            "windowactivate"
+        } else {
+            "windowfocus"
+        };
+        desk.run("timeout", &["10", "xdotool", how, "--sync", &self.id])
+            .map(|_| ())
     }
 
     /// The text that it holds.
-    pub fn text(&self) -> Result<String> {
+    pub(crate) fn text(&self) -> Result<String> {
         Ok(String::from_utf8_lossy(&fs::read(&self.file)?).into_owned())
     }
 
     /// Waits until it holds `text`, and returns what it holds when that does not come about.
-    pub fn holds(&self, text: &str) -> Result<std::result::Result<(), String>> {
+    pub(crate) fn holds(&self, text: &str) -> Result<std::result::Result<(), String>> {
         // Under load a window may take seconds for what it was sent.
         let start = Instant::now();
         loop {
@@ -125,7 +140,7 @@ impl Window {
     }
 
     /// Empties it.
-    pub fn clear(&mut self, desk: &Desk) -> Result<()> {
+    pub(crate) fn clear(&mut self, desk: &Desk) -> Result<()> {
         self.cleared += 1;
         let pid = match self.kind {
             Kind::Xterm | Kind::XtermLine => {
@@ -140,12 +155,16 @@ impl Window {
         until("the window is empty", || {
             Ok((fs::read_to_string(&cleared).unwrap_or_default() == count).then_some(()))
         })?;
-        ensure!(self.text()?.is_empty(), "an emptied window holds {:?}", self.text()?);
+        ensure!(
+            self.text()?.is_empty(),
+            "an emptied window holds {:?}",
+            self.text()?
+        );
         Ok(())
     }
 
     /// Stops its program, or lets it go on.
-    pub fn signal(&self, signal: Signal) -> Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.program.id())?).context("a process")?;
         Ok(kill_process(pid, signal)?)
     }
