@@ -5,10 +5,14 @@
 
 pub mod driver;
 pub mod session;
+mod terminals;
+pub mod x11;
 
 pub use driver::{Driver, Key, Open, Purpose, Stopped, Target, Typed, Unable};
 pub use session::Session;
+pub use terminals::is_terminal;
+pub use x11::clipboard::{Serving, copy};
 
 /// The drivers by the names that the configuration has for them, in the order in which they are
 /// tried unless it says otherwise.
-pub const DRIVERS: &[(&str, Open)] = &[];
+pub const DRIVERS: &[(&str, Open)] = &[("x11", x11::open), ("clipboard", x11::clipboard::open)];

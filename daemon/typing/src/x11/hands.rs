@@ -1,0 +1,214 @@
+//! Keys and modifiers, as the user holds them and as typing needs them.
+
+use std::time::{Duration, Instant};
+
+use x11rb::connection::Connection as _;
+use x11rb::protocol::xkb::{self, ConnectionExt as _};
+use x11rb::protocol::xproto::{KEY_PRESS_EVENT, KEY_RELEASE_EVENT};
+use x11rb::protocol::xtest::ConnectionExt as _;
+
+use super::layout::{Layout, NUM, Stroke};
+use super::look::Look;
+use super::server::{News, Sequence, Server, gone};
+use crate::Unable;
+
+/// How long keys may be held before something is done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Modifiers: after that they are lifted, and put back behind the text.
+    pub modifiers: Duration,
+    /// A key that a program waits for the end of, as of push to talk: it gets all keys meanwhile.
+    pub shortcut: Duration,
+    /// A program that takes all keys though no key is down: a menu, a lock.
+    pub taken: Duration,
+}
+
+impl Default for Limits {
+    /// Most shortcuts are let go of within half a second; push to talk may take a long breath.
+    fn default() -> Self {
+        Limits {
+            modifiers: Duration::from_millis(800),
+            shortcut: Duration::from_secs(60),
+            taken: Duration::from_millis(500),
+        }
+    }
+}
+
+/// How often held keys are looked at.
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// What was done to the user's keys, to be undone behind the text.
+#[derive(Debug, Default)]
+pub(super) struct Hands {
+    pub(super) limits: Limits,
+    /// Keys that the user holds and that were lifted, with the request that did.
+    lifted: Vec<(u8, Sequence)>,
+    /// Locks that were on and have been taken off.
+    locks: u8,
+    /// A key was put back, so the server may take it for held by us although the user let go.
+    put_back: bool,
+}
+
+impl Hands {
+    /// Waits until text can be typed: nobody takes the keys away, and no modifier is on. Modifiers
+    /// that are not let go are lifted, locks taken off.
+    pub(super) fn settle(&mut self, server: &mut Server, layout: &Layout) -> Result<Look, Unable> {
+        let start = Instant::now();
+        let mut lifted = false;
+        loop {
+            let look = Look::at(server)?;
+            self.hear(server)?;
+            let modifiers = |keycode: &u8| layout.modifiers.get(keycode).is_some_and(|&m| m != NUM);
+            if look.grabbed {
+                let (limit, what) = if look.down.any() {
+                    (
+                        self.limits.shortcut,
+                        "a program has all keys for as long as a shortcut is held: let go of it",
+                    )
+                } else {
+                    (
+                        self.limits.taken,
+                        "a program has taken all keys, as a lock screen or an open menu does: close it",
+                    )
+                };
+                if start.elapsed() >= limit {
+                    return Err(Unable::Unsafe(what.into()));
+                }
+            } else if look.held == 0 {
+                if look.locked == 0 {
+                    self.free_own_keys(server, layout, &look)?;
+                    return Ok(look);
+                }
+                self.unlock(server, look.locked)?;
+                continue;
+            } else if start.elapsed() >= self.limits.modifiers {
+                if lifted && start.elapsed() >= 2 * self.limits.modifiers {
+                    let why = "a modifier key is held that cannot be lifted: let go of it";
+                    return Err(Unable::Unsafe(why.into()));
+                }
+                lifted = true;
+                for keycode in look.down.keycodes().filter(modifiers) {
+                    let at = fake(server, KEY_RELEASE_EVENT, keycode)?;
+                    self.lifted.push((keycode, at));
+                }
+                continue;
+            }
+            server.pause(AGAIN)?;
+        }
+    }
+
+    /// Looks which of the lifted keys the user has let go of meanwhile.
+    fn hear(&mut self, server: &mut Server) -> Result<(), Unable> {
+        let news = server.news()?;
+        for heard in &news {
+            if let News::Released { keycode, at } = heard {
+                self.lifted
+                    .retain(|(lifted, by)| lifted != keycode || at <= by);
+            }
+        }
+        let others = |news: &News| !matches!(news, News::Released { .. });
+        server.keep(news.into_iter().filter(others).collect());
+        Ok(())
+    }
+
+    /// Leaves the modifiers as the user holds them.
+    pub(super) fn restore(&mut self, server: &mut Server) -> Result<(), Unable> {
+        if self.lifted.is_empty() && self.locks == 0 {
+            return Ok(());
+        }
+        server.sync()?;
+        self.hear(server)?;
+        for (keycode, _) in std::mem::take(&mut self.lifted) {
+            fake(server, KEY_PRESS_EVENT, keycode)?;
+            self.put_back = true;
+        }
+        let locks = std::mem::take(&mut self.locks);
+        if locks != 0 {
+            lock(server, locks, locks)?;
+        }
+        server.sync()
+    }
+
+    /// Takes locks off. A lock that comes on while they are off was meant to be switched, and what
+    /// is put back is the other state.
+    fn unlock(&mut self, server: &mut Server, on: u8) -> Result<(), Unable> {
+        self.locks ^= on;
+        lock(server, on, 0)?;
+        server.sync()
+    }
+
+    /// The server ignores the press of a key that it takes for held by us.
+    fn free_own_keys(
+        &mut self,
+        server: &mut Server,
+        layout: &Layout,
+        look: &Look,
+    ) -> Result<(), Unable> {
+        if std::mem::take(&mut self.put_back) {
+            let up = layout.modifiers.keys().filter(|&&key| !look.down.has(key));
+            for &keycode in up {
+                fake(server, KEY_RELEASE_EVENT, keycode)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Presses and releases a key with its modifiers, and says from which request on.
+    pub(super) fn stroke(
+        &self,
+        server: &Server,
+        layout: &Layout,
+        stroke: Stroke,
+    ) -> Result<Sequence, Unable> {
+        let mut holders = Vec::new();
+        for modifier in (0..8).map(|bit| 1 << bit) {
+            if stroke.modifiers & modifier != 0 {
+                holders.push(self.holder(layout, modifier)?);
+            }
+        }
+        for &holder in &holders {
+            fake(server, KEY_PRESS_EVENT, holder)?;
+        }
+        let at = fake(server, KEY_PRESS_EVENT, stroke.keycode)?;
+        fake(server, KEY_RELEASE_EVENT, stroke.keycode)?;
+        for &holder in holders.iter().rev() {
+            fake(server, KEY_RELEASE_EVENT, holder)?;
+        }
+        server.connection.flush().map_err(gone)?;
+        Ok(at)
+    }
+
+    /// A key that sets a modifier; not one that the user holds, who may let go of it any time.
+    fn holder(&self, layout: &Layout, modifier: u8) -> Result<u8, Unable> {
+        let lifted = |keycode: &u8| self.lifted.iter().any(|(lifted, _)| lifted == keycode);
+        let free = layout.keys_of(modifier).find(|keycode| !lifted(keycode));
+        free.or_else(|| layout.keys_of(modifier).next())
+            .ok_or_else(|| Unable::Absent("the keyboard map lacks a modifier key".into()))
+    }
+}
+
+/// Presses or releases a key.
+fn fake(server: &Server, what: u8, keycode: u8) -> Result<Sequence, Unable> {
+    let sent = server
+        .connection
+        .xtest_fake_input(what, keycode, 0, x11rb::NONE, 0, 0, 0)
+        .map_err(gone)?;
+    Ok(sent.sequence_number())
+}
+
+fn lock(server: &Server, affected: u8, on: u8) -> Result<(), Unable> {
+    server
+        .connection
+        .xkb_latch_lock_state(
+            server.keyboard,
+            u16::from(affected).into(),
+            u16::from(on).into(),
+            false,
+            xkb::Group::from(0u8),
+            u16::from(affected).into(),
+            false,
+            0,
+        )
+        .map_err(gone)?;
+    Ok(())
+}

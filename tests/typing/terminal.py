@@ -1,0 +1,50 @@
+#!/usr/bin/python3
+"""What a terminal is typed, to be run in one.
+
+    terminal.py raw|line FILE
+
+FILE holds everything that came: `raw` each byte at once, as full-screen programs read; `line` as
+the kernel's line editing hands it over, at the end of each line. SIGUSR1 empties FILE, and
+FILE.cleared then says how often."""
+import os
+import signal
+import sys
+import termios
+import tty
+
+mode, path = sys.argv[1:3]
+
+
+def write(name, data):
+    """A reader sees all of it or what was before."""
+    with open(name + ".new", "wb") as file:
+        file.write(data)
+    os.rename(name + ".new", name)
+
+
+def clear(*_):
+    global text, cleared
+    text = b""
+    cleared += 1
+    if mode == "line":
+        termios.tcflush(0, termios.TCIFLUSH)
+    write(path, b"")
+    write(path + ".cleared", str(cleared).encode())
+
+
+cleared = 0
+text = b""
+signal.signal(signal.SIGUSR1, clear)
+if mode == "raw":
+    tty.setraw(0)
+else:
+    settings = termios.tcgetattr(0)
+    settings[0] |= termios.IUTF8 if hasattr(termios, "IUTF8") else 0o40000
+    termios.tcsetattr(0, termios.TCSANOW, settings)
+write(path, b"")
+while True:
+    data = os.read(0, 65536)
+    if not data:
+        break
+    text += data
+    write(path, text)
