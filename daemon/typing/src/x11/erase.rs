@@ -79,12 +79,6 @@ impl X11 {
                 self.tap(ground, xkeysym::key::Right, 0, &mut 0)?;
                 return self.backspace(ground, part.chars().count() as u32);
             }
-            if std::env::var_os("DBG").is_some() {
-                eprintln!(
-                    "SEL {part:?} step {step} {now:?} owner {owner:x} top {:x}",
-                    ground.focus.top
-                );
-            }
             match now {
                 Some(now) if now == part => {
                     selected = Some(());

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use x11rb::connection::{Connection as _, RequestConnection as _};
-use x11rb::errors::{ConnectionError, ReplyError, ReplyOrIdError};
+use x11rb::errors::{ReplyError, ReplyOrIdError};
 use x11rb::protocol::xinput::{self, ConnectionExt as _, XIEventMask};
 use x11rb::protocol::xkb::{self, ConnectionExt as _};
 use x11rb::protocol::xproto::{
@@ -303,7 +303,7 @@ pub(super) fn gone(error: impl Into<ReplyError>) -> Unable {
 /// No number for a window.
 pub(super) fn no_id(error: ReplyOrIdError) -> Unable {
     match error {
-        ReplyOrIdError::ConnectionError(error) => gone(ConnectionError::from(error)),
+        ReplyOrIdError::ConnectionError(error) => gone(error),
         other => Unable::Gone(format!("the X server has no room for a window: {other}")),
     }
 }

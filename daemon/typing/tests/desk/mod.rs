@@ -158,9 +158,9 @@ impl Desk {
     /// Ends the X server, as a crash does.
     pub(crate) fn kill_server(&mut self) -> Result<()> {
         let mut server = self.programs.remove(0);
-        server.kill()?;
+        let killed = server.kill();
         server.wait()?;
-        Ok(())
+        Ok(killed?)
     }
 
     pub(crate) fn path(&self) -> &Path {

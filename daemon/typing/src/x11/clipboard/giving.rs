@@ -188,7 +188,7 @@ impl Selections {
             return Ok(());
         };
         let mut gift = self.gifts.swap_remove(at);
-        let most = self.connection.maximum_request_bytes() / 4 & !3;
+        let most = (self.connection.maximum_request_bytes() / 4) & !3;
         let end = gift.form.data.len().min(gift.sent + most);
         let sent = self.put(gift.requestor, gift.property, &gift.form, gift.sent, end)?;
         if sent && gift.sent < end {

@@ -5,6 +5,7 @@
 //! ends when nobody gives orders any more and nothing is left to be offered.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -176,9 +177,8 @@ impl Thread {
             .collect();
         for &selection in &wanted {
             // A text of ours that was never fetched is not what was there before.
-            if !self.before.contains_key(&selection) {
-                let content = selections.fetch(selection)?;
-                self.before.insert(selection, content);
+            if let Entry::Vacant(unknown) = self.before.entry(selection) {
+                unknown.insert(selections.fetch(selection)?);
             }
         }
         let content = Content::text(&selections.atoms, text);

@@ -200,24 +200,7 @@ impl Selections {
             } else if !in_time {
                 break;
             }
-            let t0 = Instant::now();
-            let r = self.form(selection, target, late);
-            if std::env::var_os("DBG").is_some() {
-                let n = self
-                    .connection
-                    .get_atom_name(target)
-                    .unwrap()
-                    .reply()
-                    .unwrap()
-                    .name;
-                eprintln!(
-                    "FORM {} {:?} {:?}",
-                    String::from_utf8_lossy(&n),
-                    t0.elapsed(),
-                    r.as_ref().map(|f| f.as_ref().map(|f| f.data.len()))
-                );
-            }
-            match r {
+            match self.form(selection, target, late) {
                 Ok(None) => continue,
                 Ok(Some(form)) => {
                     bytes += form.data.len();
