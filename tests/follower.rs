@@ -48,6 +48,12 @@ pub enum Seen {
         session: u64,
         details: Details,
     },
+    Delivered {
+        utterance: u64,
+        driver: String,
+        characters: u32,
+        verified: bool,
+    },
     Trouble {
         name: String,
         message: String,
@@ -107,6 +113,15 @@ impl Seen {
             "SessionEnded" => {
                 let (session, details): (u64, Details) = body.deserialize()?;
                 Seen::SessionEnded { session, details }
+            }
+            "Delivered" => {
+                let (utterance, driver, characters, verified) = body.deserialize()?;
+                Seen::Delivered {
+                    utterance,
+                    driver,
+                    characters,
+                    verified,
+                }
             }
             "Trouble" => {
                 let (name, message, _): (String, String, Details) = body.deserialize()?;

@@ -13,6 +13,7 @@ mod notify;
 mod plugins;
 mod remote;
 mod streaming;
+mod typing;
 mod units;
 mod v1;
 mod words;

@@ -24,6 +24,14 @@ impl Screen {
         command
     }
 
+    /// The number of the X server.
+    pub fn display(&self) -> Result<String> {
+        let display = self.0.env.iter().find(|(name, _)| name == "DISPLAY");
+        display
+            .map(|(_, value)| value.to_string())
+            .context("this screen has no X server")
+    }
+
     /// Writes a picture of the screen into `file`, and says how many colours it has.
     pub async fn picture(&self, desktop: &Desktop, file: &Path) -> Result<usize> {
         let mut command = if self.0.env.iter().any(|(name, _)| name == "DISPLAY") {

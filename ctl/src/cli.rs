@@ -56,6 +56,10 @@ pub(crate) enum Command {
     Strategy(strategy::Strategy),
     Backend(backend::Backend),
     Language(language::Language),
+    Typing(typing::Typing),
+    Undo(undo::Undo),
+    Retype(retype::Retype),
+    Last(last::Last),
     Microphone(microphone::Microphone),
     Model(model::Model),
     History(history::History),
@@ -68,6 +72,9 @@ pub(crate) enum Command {
 
 /// The strategies, for help and completion; the daemon checks them again.
 pub(crate) const STRATEGIES: [&str; 3] = ["prompt", "context", "hybrid"];
+
+/// When texts are typed, for help and completion.
+pub(crate) const TYPING: [&str; 3] = ["off", "final", "live"];
 
 /// What one session does differently from the daemon's settings.
 #[derive(Clone, Debug, Default, Args)]
@@ -85,15 +92,34 @@ pub(crate) struct SessionOptions {
     /// The language that is spoken: an ISO 639-1 code such as `en`, or `auto`
     #[arg(long, value_name = "CODE")]
     language: Option<String>,
+
+    /// When texts are typed into the focused window: never, when an utterance is finished, or while
+    /// it is said
+    #[arg(long, value_name = "WHEN", value_parser = TYPING)]
+    typing: Option<String>,
 }
 
 impl SessionOptions {
+    /// The same, and where this desktop is: the daemon may have been started before it.
+    pub(crate) fn to_map_with_desktop(&self) -> HashMap<&'static str, Variant<'_>> {
+        let mut map = self.to_map();
+        let desktop: HashMap<&str, String> = wstream_typing::Session::VARIABLES
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var(name).ok()?)))
+            .collect();
+        if !desktop.is_empty() {
+            map.insert(keys::DESKTOP, Variant::from(desktop));
+        }
+        map
+    }
+
     /// The options as the bus takes them.
     pub(crate) fn to_map(&self) -> HashMap<&'static str, Variant<'_>> {
         let named = [
             (keys::STRATEGY, &self.strategy),
             (keys::BACKEND, &self.backend),
             (keys::LANGUAGE, &self.language),
+            (keys::TYPING, &self.typing),
         ];
         named
             .into_iter()

@@ -52,6 +52,16 @@ pub(crate) fn to_object(event: &Event) -> Object {
         Event::SessionEnded { session, details } => {
             object.with("session", session).with_details(details)
         }
+        Event::Delivered {
+            utterance,
+            driver,
+            characters,
+            verified,
+        } => object
+            .with("utterance", utterance)
+            .with("driver", driver)
+            .with("characters", characters)
+            .with("verified", verified),
         Event::Trouble {
             name,
             message,

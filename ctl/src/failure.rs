@@ -101,6 +101,8 @@ pub(crate) enum Failure {
         #[source]
         cause: std::io::Error,
     },
+    #[error("nothing was copied: {0}")]
+    Clipboard(String),
     #[error("you have no home folder: set HOME or XDG_CONFIG_HOME")]
     NoHome,
     #[error("cannot watch for signals: try again")]
@@ -171,6 +173,7 @@ impl Failure {
             | Failure::Output(_)
             | Failure::NoProgram { .. }
             | Failure::Run { .. }
+            | Failure::Clipboard(_)
             | Failure::Signals(_) => 1,
             Failure::SoundFromTerminal => 2,
             Failure::NoBus(_)
@@ -246,7 +249,10 @@ pub(crate) fn daemon_code(error: &DaemonError) -> u8 {
         | DaemonError::RemoteLost(_) => 8,
         DaemonError::UnknownBackend(_) | DaemonError::BadOption(_) => 2,
         DaemonError::BadConfig(_) => 9,
-        DaemonError::FilterFailed(_) | DaemonError::PluginFailed(_) | DaemonError::Failed(_) => 1,
+        DaemonError::FilterFailed(_)
+        | DaemonError::PluginFailed(_)
+        | DaemonError::NotTyped(_)
+        | DaemonError::Failed(_) => 1,
     }
 }
 
@@ -279,6 +285,7 @@ mod tests {
             ("BadConfig", 9),
             ("FilterFailed", 1),
             ("PluginFailed", 1),
+            ("NotTyped", 1),
             ("Failed", 1),
             ("FromTheFuture", 1),
         ] {

@@ -59,7 +59,8 @@ impl Session {
             }
             Event::SessionEnded { session, .. } => self.is(*session),
             Event::Trouble { .. } | Event::Vanished => true,
-            Event::Level { .. }
+            Event::Delivered { .. }
+            | Event::Level { .. }
             | Event::Changed { .. }
             | Event::Unknown { .. }
             | Event::Appeared => false,

@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod history;
 pub(crate) mod language;
+pub(crate) mod last;
 pub(crate) mod listen;
 pub(crate) mod man;
 pub(crate) mod microphone;
@@ -13,12 +14,15 @@ pub(crate) mod model;
 pub(crate) mod monitor;
 pub(crate) mod plugins;
 pub(crate) mod retry;
+pub(crate) mod retype;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod strategy;
 pub(crate) mod toggle;
 pub(crate) mod transcribe;
+pub(crate) mod typing;
+pub(crate) mod undo;
 pub(crate) mod waybar;
 
 use crate::cli::Command;
@@ -40,6 +44,10 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Strategy(strategy) => strategy.run().await,
         Command::Backend(backend) => backend.run().await,
         Command::Language(language) => language.run().await,
+        Command::Typing(typing) => typing.run().await,
+        Command::Undo(undo) => undo.run().await,
+        Command::Retype(retype) => retype.run().await,
+        Command::Last(last) => last.run().await,
         Command::Microphone(microphone) => microphone.run().await,
         Command::Model(model) => model.run().await,
         Command::History(history) => history.run(),

@@ -23,7 +23,7 @@ pub(crate) struct Start {
 impl Start {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let bus = Bus::connect().await?;
-        let starting = bus.dictation.start(self.options.to_map());
+        let starting = bus.dictation.start(self.options.to_map_with_desktop());
         answer("Start", OPEN_LIMIT, starting).await?;
         output::line(wstream_api::STATE_LISTENING)
     }

@@ -113,13 +113,14 @@ async fn current(bus: &Bus) -> Result<Object, Failure> {
         return Ok(stopped());
     }
     let daemon = &bus.dictation;
-    let (state, strategy, backend, model, language, microphone, version) = tokio::try_join!(
+    let (state, strategy, backend, model, language, microphone, typing, version) = tokio::try_join!(
         read("State", daemon.state()),
         read("Strategy", daemon.strategy()),
         read("Backend", daemon.backend()),
         read("Model", daemon.model()),
         read("Language", daemon.language()),
         read("Microphone", daemon.microphone()),
+        read("Typing", daemon.typing()),
         read("Version", daemon.version()),
     )?;
     let (server, strategies, backends, models) = tokio::try_join!(
@@ -147,6 +148,7 @@ async fn current(bus: &Bus) -> Result<Object, Failure> {
         .with("model", model)
         .with("language", language)
         .with("microphone", microphone)
+        .with("typing", typing)
         .with("version", version)
         .with("strategies", strategies)
         .with("backends", backends)

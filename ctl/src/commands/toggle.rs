@@ -23,7 +23,7 @@ pub(crate) struct Toggle {
 impl Toggle {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let bus = Bus::connect().await?;
-        let toggling = bus.dictation.toggle(self.options.to_map());
+        let toggling = bus.dictation.toggle(self.options.to_map_with_desktop());
         let state = answer("Toggle", OPEN_LIMIT, toggling).await?;
         output::line(&state)
     }

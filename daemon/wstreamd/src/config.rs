@@ -14,6 +14,7 @@ use serde::Deserialize;
 use wstream_wire::Strategy;
 
 use crate::endpoint::EndpointSettings;
+use crate::typist::When;
 use crate::vad::{Detector, VadMode};
 
 pub use choices::{Choices, Key};
@@ -51,6 +52,8 @@ pub struct Config {
     pub engine: Engine,
     /// Servers of others, by name.
     pub remote: BTreeMap<String, Remote>,
+    /// Text into windows.
+    pub typing: Typing,
     /// Programs beside the daemon.
     pub plugins: Plugins,
     /// Bounds.
@@ -91,6 +94,29 @@ pub struct Engine {
     pub unload_after_s: u32,
 }
 
+/// Table `[typing]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Typing {
+    /// When texts are typed.
+    pub when: When,
+    /// Drivers in the order in which they are asked; empty: all that there are.
+    pub drivers: Vec<String>,
+    /// To whichever window has the focus when the text comes, also if it is another one than when
+    /// the utterance began.
+    pub follow_focus: bool,
+    /// Whether line breaks are typed, as Return.
+    pub newlines: bool,
+    /// Whether tabulators are typed.
+    pub tabs: bool,
+    /// Whether Return is pressed in terminals too.
+    pub enter_in_terminals: bool,
+    /// Most characters of one text.
+    pub max_characters: u32,
+    /// Most characters in a second; 0: as many as the window takes.
+    pub characters_per_s: u32,
+}
+
 /// Table `[plugins]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -127,6 +153,7 @@ impl Default for Config {
             endpoint: EndpointSettings::default(),
             engine: Engine::default(),
             remote: BTreeMap::new(),
+            typing: Typing::default(),
             plugins: Plugins::default(),
             limits: Limits::default(),
         }
@@ -143,6 +170,22 @@ impl Default for Engine {
             // Handy's users settled on five minutes: long enough between two dictations of one
             // sitting, short enough to give the memory back.
             unload_after_s: 300,
+        }
+    }
+}
+
+impl Default for Typing {
+    fn default() -> Self {
+        Typing {
+            when: When::Final,
+            drivers: Vec::new(),
+            follow_focus: true,
+            newlines: true,
+            tabs: false,
+            enter_in_terminals: false,
+            // An utterance has a few hundred; a filter's mistake may have many more.
+            max_characters: 10_000,
+            characters_per_s: 0,
         }
     }
 }

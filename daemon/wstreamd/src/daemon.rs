@@ -10,6 +10,7 @@ mod orders;
 mod outbox;
 mod plugins;
 mod settings;
+mod typing;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -34,10 +35,12 @@ use crate::filters;
 use crate::plugins::PluginState;
 use crate::speech::{SessionOptions, Speech};
 use crate::transcriber::ToTranscriber;
+use crate::typist::{Live, ToTypist};
 use filtering::Filtering;
 use ledger::{Due, Ledger, SourceKind};
 use orders::Orders;
 use outbox::Outbox;
+use typing::Typing;
 
 /// Most commands under way to the daemon; callers on the bus wait.
 pub const COMMAND_QUEUE: usize = 64;
@@ -59,6 +62,10 @@ pub struct Channels {
     pub to_filters: mpsc::Sender<filters::Request>,
     /// To the task that keeps plugins running: which ones.
     pub to_plugins: watch::Sender<Arc<[String]>>,
+    /// To the thread that types.
+    pub to_typist: mpsc::Sender<ToTypist>,
+    /// To the same: the words so far, of which only the newest count.
+    pub to_live: watch::Sender<Option<Live>>,
     /// To the task that emits signals.
     pub to_signals: mpsc::Sender<Signal>,
     /// To the same task: partials, of which only the newest counts.
@@ -84,6 +91,8 @@ pub struct Daemon {
     ledger: Ledger,
     /// Who changes texts, and the texts with them.
     filtering: Filtering,
+    /// What is typed.
+    typing: Typing,
     /// Which plugins are to run; they are ended when this is dropped.
     to_plugins: watch::Sender<Arc<[String]>>,
     /// How they are.
@@ -125,6 +134,7 @@ impl Daemon {
             published: channels.published,
             ledger: Ledger::new(settings.config().limits.recent_finals as usize),
             filtering: Filtering::new(channels.to_filters, &settings.config().plugins.keys),
+            typing: Typing::new(channels.to_typist, channels.to_live),
             to_plugins: channels.to_plugins,
             supervised: Vec::new(),
             settings,
@@ -189,6 +199,8 @@ impl Daemon {
             Command::Retry { reply } => {
                 let _ = reply.send(self.retry().unwrap_or_default());
             }
+            Command::Undo { reply } => self.undo(reply),
+            Command::Retype { utterance, reply } => self.retype(utterance, reply),
             Command::Recent { count, reply } => {
                 let _ = reply.send(self.ledger.recent(count as usize));
             }
@@ -212,6 +224,7 @@ impl Daemon {
                 self.ledger
                     .keep_recent(self.settings.config().limits.recent_finals as usize);
                 self.configure_plugins();
+                self.configure_typing();
                 self.apply_settings();
                 self.retry();
                 tracing::info!("configuration reloaded");
@@ -287,7 +300,7 @@ impl Daemon {
             session,
             source,
             settings: self.settings.capture(),
-            options,
+            options: options.clone(),
             next_utterance: self.next_utterance.clone(),
         };
         let capture = capture::open(
@@ -297,6 +310,7 @@ impl Daemon {
         );
         capture.watch_level(!self.level_watchers.is_empty());
         self.ledger.open_session(session, kind);
+        self.typing_begins(session, kind, &options);
         self.listening = Some(Listening {
             session,
             kind,
@@ -447,14 +461,16 @@ impl Daemon {
                 processing_time_ms,
             } => {
                 if let Some(session) = self.ledger.session_of(utterance) {
-                    self.outbox.partial(LatestPartial {
+                    let partial = LatestPartial {
                         utterance,
                         session,
                         committed,
                         tentative,
                         heard_s,
                         processing_time_ms,
-                    });
+                    };
+                    self.type_live(&partial);
+                    self.outbox.partial(partial);
                 }
             }
             Event::Server(server) => {
@@ -478,6 +494,21 @@ impl Daemon {
                         Due::Filter(text) => self.filter(text),
                     }
                 }
+            }
+            Event::Typed {
+                utterance,
+                driver,
+                characters,
+                verified,
+            } => self.send(Signal::Delivered {
+                utterance,
+                driver,
+                characters,
+                verified,
+            }),
+            Event::NotTyped { utterance, fault } => {
+                tracing::warn!(utterance, %fault, "not typed");
+                self.trouble(fault);
             }
             Event::Filtered(filtered) => self.filtered(filtered),
             Event::Plugins(states) => self.plugins_changed(states),
@@ -531,6 +562,7 @@ impl Daemon {
     }
 
     fn send(&mut self, signal: Signal) {
+        self.type_for(&signal);
         self.outbox.send(signal);
     }
 

@@ -97,6 +97,24 @@ pub enum Event {
     },
     /// The chain of filters has done what it was asked.
     Filtered(Filtered),
+    /// A text has been typed.
+    Typed {
+        /// Whose.
+        utterance: u64,
+        /// By which driver.
+        driver: &'static str,
+        /// How many characters.
+        characters: u32,
+        /// Whether it was read back.
+        verified: bool,
+    },
+    /// A text has not been typed, or not all of it.
+    NotTyped {
+        /// Whose.
+        utterance: u64,
+        /// Why, and how to get it.
+        fault: Fault,
+    },
     /// How the plugins of the configuration are now.
     Plugins(Vec<PluginState>),
     /// Something without an utterance, worth telling the user once.

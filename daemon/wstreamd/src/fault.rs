@@ -23,6 +23,7 @@ pub enum FaultKind {
     BadConfig,
     FilterFailed,
     PluginFailed,
+    NotTyped,
     Failed,
 }
 
@@ -48,6 +49,7 @@ impl FaultKind {
             FaultKind::BadConfig => "BadConfig",
             FaultKind::FilterFailed => "FilterFailed",
             FaultKind::PluginFailed => "PluginFailed",
+            FaultKind::NotTyped => "NotTyped",
             FaultKind::Failed => "Failed",
         }
     }

@@ -22,3 +22,4 @@ pub mod source;
 pub mod vad;
 
 pub mod transcriber;
+pub mod typist;

@@ -92,7 +92,7 @@ fn main() -> ExitCode {
             match error {
                 RunError::Bus(BusError::AlreadyRunning) => EXIT_BUSY.into(),
                 RunError::Bus(_) | RunError::BusGone => EXIT_BUS.into(),
-                RunError::Signals(_) => ExitCode::FAILURE,
+                RunError::Signals(_) | RunError::Typist(_) => ExitCode::FAILURE,
             }
         }
     }

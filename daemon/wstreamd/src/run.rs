@@ -19,6 +19,7 @@ use crate::filters;
 use crate::plugins::{self, Launcher};
 use crate::speech::SPEECH_QUEUE;
 use crate::transcriber::{self, ToTranscriber};
+use crate::typist::{self, TYPIST_QUEUE};
 
 /// How long finals that are owed may still come after SIGTERM; within the two seconds that a
 /// service should take to stop.
@@ -26,6 +27,9 @@ const LAST_FINALS: Duration = Duration::from_millis(1500);
 
 /// How long the engine may take to end after that.
 const ENGINE_END: Duration = Duration::from_millis(3000);
+
+/// How long the last text may take to be typed after that.
+const LAST_TEXT: Duration = Duration::from_millis(1000);
 
 /// How long the plugins may take to end after that; each is killed before.
 const PLUGINS_END: Duration = Duration::from_millis(2500);
@@ -42,6 +46,9 @@ pub enum RunError {
     /// The process could not set itself up.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
+    /// The process may not have another thread.
+    #[error("cannot start the thread that types")]
+    Typist(#[source] std::io::Error),
 }
 
 /// Runs the daemon until SIGTERM, SIGINT, or the loss of the bus.
@@ -58,6 +65,8 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     let (to_transcriber, from_daemon) = mpsc::channel(ORDER_QUEUE);
     let (to_filters, requests) = mpsc::channel(FILTER_QUEUE);
     let (to_plugins, run_plugins) = watch::channel(settings.config().plugins.run.as_slice().into());
+    let (to_typist, typing_orders) = mpsc::channel(TYPIST_QUEUE);
+    let (to_live, live) = watch::channel(None);
     let (to_signals, signals) = mpsc::channel(SIGNAL_QUEUE);
     let (to_partials, partials) = watch::channel(None);
     let (publish, published) = watch::channel(settings.publish());
@@ -73,6 +82,18 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     ));
     let calls = FilterCalls::new(connection.clone());
     tokio::spawn(filters::run(requests, to_daemon.clone(), calls));
+    let typist = typist::Channels {
+        orders: typing_orders,
+        live,
+        to_daemon: to_daemon.clone(),
+    };
+    let typist = typist::start(
+        wstream_typing::DRIVERS,
+        settings.typing(),
+        wstream_typing::Session::own(),
+        typist,
+    )
+    .map_err(RunError::Typist)?;
     let launcher = Launcher::choose(&connection).await;
     let plugins = tokio::spawn(plugins::run(run_plugins, to_daemon.clone(), launcher));
     let channels = Channels {
@@ -83,6 +104,8 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
         to_transcriber: to_transcriber.clone(),
         to_filters,
         to_plugins,
+        to_typist,
+        to_live,
         to_signals,
         to_partials,
         published: publish,
@@ -120,6 +143,8 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("ending");
     end_daemon(&commander, daemon).await;
+    // The daemon's end was the last order; a text that has just come is typed.
+    let _ = tokio::time::timeout(LAST_TEXT, typist).await;
     let (done, ended) = oneshot::channel();
     if to_transcriber
         .send(ToTranscriber::Shutdown(done))

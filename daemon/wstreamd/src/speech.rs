@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use wstream_typing::Session;
 use wstream_wire::Strategy;
+
+use crate::typist::When;
 
 /// Most messages of [`Speech`] under way to the transcriber: 30 s of frames.
 /// Full: a feed waits; a microphone's utterance fails with `SoundLost`, said aloud.
@@ -79,4 +82,8 @@ pub struct SessionOptions {
     pub languages: Option<Arc<[String]>>,
     /// Instead of the daemon's: words to expect.
     pub vocabulary: Option<Arc<[String]>>,
+    /// When its texts are typed, instead of what counts for its kind of session.
+    pub typing: Option<When>,
+    /// The desktop of whoever asked for it.
+    pub desktop: Option<Session>,
 }

@@ -46,6 +46,8 @@ pub enum Error {
     FilterFailed(String),
     /// A plugin of the configuration is not installed, or does not stay up.
     PluginFailed(String),
+    /// A text was not typed, or nothing was that could be taken away.
+    NotTyped(String),
     /// Anything else.
     Failed(String),
 }
@@ -73,6 +75,7 @@ impl Error {
             "BadConfig" => Error::BadConfig,
             "FilterFailed" => Error::FilterFailed,
             "PluginFailed" => Error::PluginFailed,
+            "NotTyped" => Error::NotTyped,
             _ => Error::Failed,
         };
         variant(message)

@@ -47,6 +47,13 @@ pub enum Event {
     Cancelled { utterance: u64 },
     /// Every utterance of the session has ended.
     SessionEnded { session: u64, details: Details },
+    /// The text of an utterance was typed.
+    Delivered {
+        utterance: u64,
+        driver: String,
+        characters: u32,
+        verified: bool,
+    },
     /// Something that concerns no single utterance.
     Trouble {
         name: String,
@@ -140,6 +147,16 @@ impl Event {
                     details: Details::of(&args.details),
                 }
             }
+            "Delivered" => {
+                let signal = api::Delivered::from_message(message)?;
+                let args = signal.args().ok()?;
+                Event::Delivered {
+                    utterance: args.utterance,
+                    driver: args.driver.to_owned(),
+                    characters: args.characters,
+                    verified: args.verified,
+                }
+            }
             "Trouble" => {
                 let signal = api::Trouble::from_message(message)?;
                 let args = signal.args().ok()?;
@@ -178,6 +195,7 @@ impl Event {
             Event::Failed { .. } => "failed",
             Event::Cancelled { .. } => "cancelled",
             Event::SessionEnded { .. } => "session_ended",
+            Event::Delivered { .. } => "delivered",
             Event::Trouble { .. } => "trouble",
             Event::Level { .. } => "level",
             Event::Changed { .. } => "changed",

@@ -17,6 +17,13 @@ pub const LANGUAGES: &str = "languages";
 /// characters each.
 pub const VOCABULARY: &str = "vocabulary";
 
+/// Option, `s`: `off`, `final` or `live`: when texts are typed, for this session. Of `Feed`, `off`
+/// unless given.
+pub const TYPING: &str = "typing";
+/// Option, `a{ss}`: variables that say where the caller's desktop is, such as `DISPLAY`; they count
+/// from then on, also for other sessions. Those that are not known are not looked at.
+pub const DESKTOP: &str = "desktop";
+
 /// `Feed` option, `s`: `auto` (WAV or FLAC, told by its first bytes; the default), `s16le` or
 /// `f32le`.
 pub const FORMAT: &str = "format";

@@ -97,6 +97,13 @@ pub const SERVER_REFUSED: &str = "refused";
 /// The backend that is always there: an engine that the daemon starts itself.
 pub const BACKEND_LOCAL: &str = "local";
 
+/// `Typing`: nothing is typed.
+pub const TYPING_OFF: &str = "off";
+/// `Typing`: an utterance's text, when it has its final.
+pub const TYPING_FINAL: &str = "final";
+/// `Typing`: committed words while they are said, and the rest with the final.
+pub const TYPING_LIVE: &str = "live";
+
 /// State of a plugin: its process runs.
 pub const PLUGIN_RUNNING: &str = "running";
 /// State of a plugin: it has ended by itself, and is started again after a pause.

@@ -16,7 +16,7 @@ pub type RecentFinal = (u64, String, HashMap<String, OwnedVariant>);
 pub trait Dictation {
     /// Opens the microphone; answers when it is open, with the session's number. While a
     /// microphone session is under way, that one's number.
-    /// Options: `strategy`, `backend`, `language`, `languages`, `vocabulary`.
+    /// Options: `strategy`, `backend`, `language`, `languages`, `vocabulary`, `typing`, `desktop`.
     fn start(&self, options: HashMap<&str, Variant<'_>>) -> Result<u64, Error>;
 
     /// Closes the microphone, or stops reading what `Feed` was given. An utterance under way ends
@@ -33,7 +33,7 @@ pub trait Dictation {
     /// Takes sound from a descriptor (file, pipe or socket) in place of the microphone; answers
     /// when its format has been understood. `Error.Busy` while another session takes sound.
     /// Options: `format`, `rate`, `channels`, `realtime`, `strategy`, `backend`, `language`,
-    /// `languages`, `vocabulary`.
+    /// `languages`, `vocabulary`, `typing`, `desktop`.
     fn feed(&self, sound: Fd<'_>, options: HashMap<&str, Variant<'_>>) -> Result<u64, Error>;
 
     /// Chooses the strategy from the next utterance on: `prompt`, `context` or `hybrid`.
@@ -51,6 +51,17 @@ pub trait Dictation {
     /// Chooses the microphone by its identifier or a part of its name; empty for the system's
     /// default. Counts from the next session on.
     fn set_microphone(&self, microphone: &str) -> Result<(), Error>;
+
+    /// Chooses when texts of the microphone are typed: `off`, `final` or `live`. With a filter,
+    /// `live` waits for the final too.
+    fn set_typing(&self, when: &str) -> Result<(), Error>;
+
+    /// Takes away again what was typed last, if the window that it was typed into has the focus;
+    /// answers with the number of characters. Once more: what was typed before that.
+    fn undo(&self) -> Result<u32, Error>;
+
+    /// Types a final that is among the recent ones where the focus is now; 0: the last one.
+    fn retype(&self, utterance: u64) -> Result<(), Error>;
 
     /// Transcribes what has failed for want of a server and is kept, as a session of its own, whose
     /// number is the answer; 0 when nothing is kept. Choosing a backend does the same.
@@ -101,6 +112,10 @@ pub trait Dictation {
     /// The microphone that was chosen; empty for the system's default.
     #[zbus(property)]
     fn microphone(&self) -> zbus::Result<String>;
+
+    /// When texts of the microphone are typed.
+    #[zbus(property)]
+    fn typing(&self) -> zbus::Result<String>;
 
     /// The daemon's version.
     #[zbus(property(emits_changed_signal = "const"))]
@@ -187,6 +202,17 @@ pub trait Dictation {
     /// Every utterance of the session has ended.
     #[zbus(signal)]
     fn session_ended(&self, session: u64, details: HashMap<&str, Variant<'_>>) -> zbus::Result<()>;
+
+    /// The text of an utterance was typed, by this driver; `verified` where it was read back or the
+    /// system has confirmed that it arrived.
+    #[zbus(signal)]
+    fn delivered(
+        &self,
+        utterance: u64,
+        driver: &str,
+        characters: u32,
+        verified: bool,
+    ) -> zbus::Result<()>;
 
     /// Something that concerns no single utterance: an error's name and a sentence.
     #[zbus(signal)]

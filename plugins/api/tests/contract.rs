@@ -190,6 +190,7 @@ fn an_error_keeps_its_name_and_sentence() {
         "BadConfig",
         "FilterFailed",
         "PluginFailed",
+        "NotTyped",
         "Failed",
     ] {
         let full = format!("org.wstream.Dictation1.Error.{name}");

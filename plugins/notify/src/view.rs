@@ -106,8 +106,11 @@ impl View {
                 self.listening = false;
                 self.open.clear();
             }
-            Event::Ended { .. } | Event::Level { .. } | Event::Unknown { .. } | Event::Appeared => {
-            }
+            Event::Ended { .. }
+            | Event::Delivered { .. }
+            | Event::Level { .. }
+            | Event::Unknown { .. }
+            | Event::Appeared => {}
         }
     }
 

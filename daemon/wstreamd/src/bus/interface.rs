@@ -151,6 +151,23 @@ impl Dictation {
         self.set(Key::Microphone, microphone).await
     }
 
+    async fn set_typing(&self, when: &str) -> Result<(), Error> {
+        self.set(Key::Typing, when).await
+    }
+
+    #[zbus(out_args("characters"))]
+    async fn undo(&self) -> Result<u32, Error> {
+        self.ask(|reply| Command::Undo { reply })
+            .await?
+            .map_err(error)
+    }
+
+    async fn retype(&self, utterance: u64) -> Result<(), Error> {
+        self.ask(|reply| Command::Retype { utterance, reply })
+            .await?
+            .map_err(error)
+    }
+
     #[zbus(out_args("session"))]
     async fn retry(&self) -> Result<u64, Error> {
         self.ask(|reply| Command::Retry { reply }).await
@@ -256,6 +273,11 @@ impl Dictation {
         self.published(|published| published.microphone.clone())
     }
 
+    #[zbus(property)]
+    async fn typing(&self) -> String {
+        self.published(|published| published.typing.to_owned())
+    }
+
     #[zbus(property(emits_changed_signal = "const"))]
     async fn version(&self) -> &str {
         env!("CARGO_PKG_VERSION")
@@ -358,6 +380,15 @@ impl Dictation {
         emitter: &SignalEmitter<'_>,
         session: u64,
         details: Details<'_>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub(super) async fn delivered(
+        emitter: &SignalEmitter<'_>,
+        utterance: u64,
+        driver: &str,
+        characters: u32,
+        verified: bool,
     ) -> zbus::Result<()>;
 
     #[zbus(signal)]

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use wstream_api::keys;
+use wstream_typing::Session;
 use zbus::OwnedVariant;
 
 use crate::capture::FeedFormat;
@@ -92,7 +93,21 @@ fn take_session(options: &mut Options) -> Result<SessionOptions, Fault> {
         language,
         languages: take_list(options, keys::LANGUAGES, check_languages)?,
         vocabulary: take_list(options, keys::VOCABULARY, check_vocabulary)?,
+        typing: take::<String>(options, keys::TYPING, "a string")?
+            .map(|name| name.parse())
+            .transpose()?,
+        desktop: take_desktop(options)?,
     })
+}
+
+/// The variables that say where the caller's desktop is; others are not looked at.
+fn take_desktop(options: &mut Options) -> Result<Option<Session>, Fault> {
+    let expected = "a dictionary of strings";
+    let variables = take::<HashMap<String, String>>(options, keys::DESKTOP, expected)?;
+    Ok(variables.map(|variables| {
+        let variables = variables.into_iter();
+        Session::of(variables.map(|(name, value)| (name, value.into())))
+    }))
 }
 
 fn take_list(

@@ -103,6 +103,12 @@ async fn emit_signal(
             }
             Dictation::session_ended(emitter, session, details).await
         }
+        Signal::Delivered {
+            utterance,
+            driver,
+            characters,
+            verified,
+        } => Dictation::delivered(emitter, utterance, driver, characters, verified).await,
         Signal::Trouble { fault } => {
             let name = error_name(fault.kind);
             Dictation::trouble(emitter, &name, &fault.message, Details::new()).await
@@ -125,6 +131,7 @@ async fn emit_changed(
         Property::Model => dictation.model_changed(emitter).await,
         Property::Language => dictation.language_changed(emitter).await,
         Property::Microphone => dictation.microphone_changed(emitter).await,
+        Property::Typing => dictation.typing_changed(emitter).await,
         Property::Backends => dictation.backends_changed(emitter).await,
         Property::Plugins => {
             // It asks the daemon, which may have ended; its last signals must still go out.

@@ -25,6 +25,8 @@ pub enum Key {
     Language,
     /// `Config::audio.device`.
     Microphone,
+    /// `Config::typing.when`.
+    Typing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +102,11 @@ impl Choices {
                     }
                 }
                 Key::Microphone => result.audio.device = value,
+                Key::Typing => {
+                    if let Ok(when) = value.parse() {
+                        result.typing.when = when;
+                    }
+                }
             }
         }
         result
@@ -140,6 +147,7 @@ fn configured(config: &Config, key: Key) -> String {
         Key::Model => config.model.clone(),
         Key::Language => config.language.clone(),
         Key::Microphone => config.audio.device.clone(),
+        Key::Typing => config.typing.when.name().to_owned(),
     }
 }
 

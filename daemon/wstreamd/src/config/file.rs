@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::lists::{check_plugin_keys, check_plugins};
+use super::lists::{check_drivers, check_plugin_keys, check_plugins};
 use super::{BadList, Config, check_languages, check_vocabulary, remote};
 use crate::endpoint::EndpointSettings;
 use crate::source::HOSTS;
@@ -145,6 +145,17 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     check_vocabulary(&config.vocabulary).map_err(bad)?;
     check_plugins(&config.plugins.run).map_err(bad)?;
     check_plugin_keys(&config.plugins.keys).map_err(bad)?;
+    check_drivers(&config.typing.drivers).map_err(bad)?;
+    range(
+        "typing.max_characters",
+        config.typing.max_characters,
+        1..=1_000_000,
+    )?;
+    range(
+        "typing.characters_per_s",
+        config.typing.characters_per_s,
+        0..=100_000,
+    )?;
     if !config.model.is_empty() && !wstream_wire::files::is_model_name(&config.model) {
         return Err(value(
             "model",
@@ -246,6 +257,7 @@ mod tests {
             ("vad", 2),
             ("endpoint", 6),
             ("engine", 4),
+            ("typing", 8),
             ("plugins", 2),
             ("limits", 3),
         ] {
@@ -295,6 +307,8 @@ mod tests {
             ("model = \"../x\"", "model"),
             ("[plugins]\nrun = [\"../x\"]", "plugins.run[0]"),
             ("[plugins]\nkeys = [\"F4\"]", "plugins.keys[0]"),
+            ("[typing]\ndrivers = [\"xdo\"]", "typing.drivers[0]"),
+            ("[typing]\nmax_characters = 0", "typing.max_characters"),
             ("backend = \"desk\"", "backend"),
             ("[remote.desk]\nurl = \"http://x\"", "remote.desk.url"),
             ("[remote.local]\nurl = \"ws://x\"", "remote.local"),

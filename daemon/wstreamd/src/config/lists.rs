@@ -91,6 +91,25 @@ pub(crate) fn check_plugin_keys(keys: &[String]) -> Result<(), BadList> {
     }
 }
 
+/// Typing drivers: those that there are, each once.
+pub(crate) fn check_drivers(names: &[String]) -> Result<(), BadList> {
+    let known: Vec<&str> = wstream_typing::DRIVERS
+        .iter()
+        .map(|(name, _)| *name)
+        .collect();
+    for (index, name) in names.iter().enumerate() {
+        let problem = if !known.contains(&name.as_str()) {
+            format!("not a typing driver: use some of {}", known.join(", "))
+        } else if names[..index].contains(name) {
+            "there already: remove it".to_owned()
+        } else {
+            continue;
+        };
+        return Err(bad("typing.drivers", index, name, problem));
+    }
+    Ok(())
+}
+
 fn bad(key: &str, index: usize, value: &str, problem: String) -> BadList {
     BadList {
         key: format!("{key}[{index}]"),

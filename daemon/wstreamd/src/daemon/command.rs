@@ -62,6 +62,18 @@ pub enum Command {
         /// Oldest first.
         reply: oneshot::Sender<Vec<FinalText>>,
     },
+    /// Take away again what was typed last.
+    Undo {
+        /// How many characters that were.
+        reply: oneshot::Sender<Result<u32, Fault>>,
+    },
+    /// Type a recent final once more.
+    Retype {
+        /// Whose; 0: the last one's.
+        utterance: u64,
+        /// Whether it was typed.
+        reply: oneshot::Sender<Result<(), Fault>>,
+    },
     /// `Level` signals are wanted, or no more.
     WatchLevel {
         /// Unique bus name.
@@ -214,6 +226,12 @@ pub enum Signal {
         utterances: u64,
         fault: Option<Fault>,
     },
+    Delivered {
+        utterance: u64,
+        driver: &'static str,
+        characters: u32,
+        verified: bool,
+    },
     Trouble {
         fault: Fault,
     },
@@ -234,6 +252,7 @@ pub enum Property {
     Model,
     Language,
     Microphone,
+    Typing,
     Backends,
     Plugins,
     Server,
@@ -249,6 +268,7 @@ pub struct Published {
     pub model: String,
     pub language: String,
     pub microphone: String,
+    pub typing: &'static str,
     pub backends: Vec<String>,
     pub server: ServerStatus,
     /// Which host to ask for microphones; empty: the first one running.
@@ -265,6 +285,7 @@ impl Published {
             (Property::Model, self.model != before.model),
             (Property::Language, self.language != before.language),
             (Property::Microphone, self.microphone != before.microphone),
+            (Property::Typing, self.typing != before.typing),
             (Property::Backends, self.backends != before.backends),
             (Property::Server, self.server != before.server),
         ]

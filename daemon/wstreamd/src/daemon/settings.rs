@@ -12,6 +12,7 @@ use crate::config::{Choices, Config, Key};
 use crate::event::ServerStatus;
 use crate::fault::{Fault, FaultKind};
 use crate::transcriber::{EngineSettings, TranscriberSettings};
+use crate::typist::{TypingSettings, When};
 
 /// The model's name that is tried, and named in messages, when none is installed.
 const FALLBACK_MODEL: &str = "tiny.en";
@@ -62,6 +63,7 @@ impl Settings {
             Key::Model => self.check_model(value)?,
             Key::Language => check_language(value)?,
             Key::Microphone => {}
+            Key::Typing => drop(value.parse::<When>()?),
         }
         self.choices.choose(key, value, &self.configured);
         self.effective = self.choices.apply(&self.configured);
@@ -164,6 +166,20 @@ impl Settings {
         }
     }
 
+    /// For the typist.
+    pub fn typing(&self) -> TypingSettings {
+        let typing = &self.effective.typing;
+        TypingSettings {
+            drivers: typing.drivers.as_slice().into(),
+            follow_focus: typing.follow_focus,
+            newlines: typing.newlines,
+            tabs: typing.tabs,
+            enter_in_terminals: typing.enter_in_terminals,
+            max_characters: typing.max_characters as usize,
+            per_second: (typing.characters_per_s > 0).then_some(typing.characters_per_s),
+        }
+    }
+
     /// For the bus; the state is the daemon's to add.
     pub fn publish(&self) -> Published {
         Published {
@@ -173,6 +189,7 @@ impl Settings {
             model: self.model(),
             language: self.effective.language.clone(),
             microphone: self.effective.audio.device.clone(),
+            typing: self.effective.typing.when.name(),
             backends: self.backends(),
             server: ServerStatus {
                 backend: self.effective.backend.clone(),

@@ -1,0 +1,449 @@
+//! Text in windows: spoken into the daemon, read back from real windows on an X server. What the
+//! drivers do with other windows and layouts is tried in `daemon/typing`.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::process::{Child, Command};
+use wstream_api::keys;
+use wstream_tests::{
+    CountingServer, Desktop, Follower, Running, Screen, Seen, corpus, models_with, root, sound,
+};
+use zbus::{Fd, Variant};
+
+/// A desktop with a screen, a daemon on it, and a field that has the focus.
+struct Stage {
+    desktop: Desktop,
+    screen: Screen,
+    daemon: Running,
+    follower: Follower,
+    field: Child,
+    file: PathBuf,
+    /// Says a text each time that something is said.
+    _server: Option<CountingServer>,
+}
+
+impl Stage {
+    /// With a real model's texts, or else with numbered ones; `None` where there is no screen.
+    async fn raise(models: Option<&Path>, configuration: &str) -> Result<Option<Self>> {
+        let Some(screen) = Screen::raise("x11").await? else {
+            return Ok(None);
+        };
+        let nowhere = std::env::temp_dir();
+        let desktop = Desktop::new(models.unwrap_or(&nowhere)).await?;
+        let server = match models {
+            Some(_) => None,
+            None => Some(CountingServer::start().await?),
+        };
+        let first = server
+            .as_ref()
+            .map_or("model = \"tiny.en\"\n".to_owned(), |server| {
+                server.configuration()
+            });
+        desktop.configure(&format!("{first}{configuration}"))?;
+        // The daemon itself knows of no screen, as one that is started before the desktop.
+        let daemon = desktop.start().await?;
+        let follower = Follower::new(&daemon.connection).await?;
+        let file = desktop.path().join("field");
+        let field = open(&screen, &desktop, &file, "first").await?;
+        Ok(Some(Stage {
+            desktop,
+            screen,
+            daemon,
+            follower,
+            field,
+            file,
+            _server: server,
+        }))
+    }
+
+    fn text(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(&self.file)?)
+    }
+
+    /// Waits until the field holds this.
+    async fn holds(&self, text: &str) -> Result<()> {
+        for _ in 0..500 {
+            if self.text()? == text {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::bail!("the field holds {:?}, not {text:?}", self.text()?)
+    }
+
+    fn options(&self, when: &'static str) -> Result<HashMap<&'static str, Variant<'static>>> {
+        let variables = HashMap::from([("DISPLAY".to_owned(), self.screen.display()?)]);
+        Ok(HashMap::from([
+            (keys::TYPING, when.into()),
+            (keys::DESKTOP, variables.into()),
+        ]))
+    }
+
+    /// Says what is in a file, and waits until it has been typed, or it is said that it was not.
+    async fn say(&mut self, sound: &Path, when: &'static str) -> Result<Vec<Seen>> {
+        let mut options = self.options(when)?;
+        options.insert(keys::REALTIME, (when == "live").into());
+        let sound = File::open(sound)?;
+        self.daemon.proxy.feed(Fd::from(&sound), options).await?;
+        let (mut seen, mut owed, mut ended) = (Vec::new(), 0, false);
+        while owed > 0 || !ended {
+            let next = self.follower.next().await?;
+            match &next {
+                Seen::Final { text, .. } if !text.is_empty() => owed += 1,
+                Seen::Delivered { .. } | Seen::Trouble { .. } => owed -= 1,
+                Seen::SessionEnded { .. } => ended = true,
+                _ => {}
+            }
+            seen.push(next);
+        }
+        Ok(seen)
+    }
+
+    /// Runs `wstreamctl` with the screen in its environment.
+    async fn ctl(&self, args: &[&str]) -> Result<(bool, String)> {
+        let mut command = self.screen.command(&self.desktop, "wstreamctl");
+        let ctl = wstream_tests::program("wstreamctl");
+        let mut run = Command::new(ctl);
+        run.args(args).stdin(Stdio::null()).kill_on_drop(true);
+        for (name, value) in command.as_std_mut().get_envs() {
+            if let Some(value) = value {
+                run.env(name, value);
+            }
+        }
+        let done = run.output().await?;
+        let said = [done.stdout, done.stderr].concat();
+        Ok((done.status.success(), String::from_utf8(said)?))
+    }
+
+    async fn end(mut self) -> Result<()> {
+        self.field.kill().await?;
+        self.daemon.terminate().await
+    }
+}
+
+/// Opens a text field and gives it the focus.
+async fn open(screen: &Screen, desktop: &Desktop, file: &Path, title: &str) -> Result<Child> {
+    let mut command = screen.command(desktop, "/usr/bin/python3");
+    let field = command
+        .arg(root().join("tests/typing/field.py"))
+        .args(["3".as_ref(), file.as_os_str(), title.as_ref()])
+        .envs([
+            ("GDK_BACKEND", "x11"),
+            ("NO_AT_BRIDGE", "1"),
+            ("GSETTINGS_BACKEND", "memory"),
+        ])
+        .stderr(Stdio::null())
+        .spawn()?;
+    focus(screen, desktop, title).await?;
+    let focused = file.with_extension("focus");
+    for _ in 0..1000 {
+        if focused.exists() {
+            return Ok(field);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    anyhow::bail!("the field has not got the focus")
+}
+
+async fn focus(screen: &Screen, desktop: &Desktop, title: &str) -> Result<()> {
+    let mut command = screen.command(desktop, "timeout");
+    command.args([
+        "20",
+        "xdotool",
+        "search",
+        "--sync",
+        "--onlyvisible",
+        "--name",
+        title,
+    ]);
+    let done = command.args(["windowfocus", "--sync"]).output().await?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "xdotool: {said}");
+    Ok(())
+}
+
+fn troubles(seen: &[Seen]) -> Vec<&str> {
+    seen.iter()
+        .filter_map(|seen| match seen {
+            Seen::Trouble { message, .. } => Some(message.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn what_is_said_stands_in_the_window_and_can_be_taken_away() -> Result<()> {
+    let Some(mut stage) = Stage::raise(None, "").await? else {
+        return Ok(());
+    };
+    let word = sound::speak(stage.desktop.path(), "word", "Yes.")?;
+    // What a program hands over is not typed unless it says so.
+    let fed = File::open(&word)?;
+    let session = stage
+        .daemon
+        .proxy
+        .feed(Fd::from(&fed), HashMap::new())
+        .await?;
+    stage.follower.session(session).await?;
+
+    let seen = stage.say(&word, "final").await?;
+    let delivered = seen.iter().find_map(|seen| match seen {
+        Seen::Delivered {
+            utterance,
+            driver,
+            characters,
+            ..
+        } => Some((*utterance, driver.clone(), *characters)),
+        _ => None,
+    });
+    let (utterance, driver, characters) = delivered.context("it is not told")?;
+    assert_eq!((driver.as_str(), characters), ("x11", 8));
+    stage.holds("number 2").await?;
+    stage.say(&word, "final").await?;
+    stage.holds("number 2 number 3").await?;
+
+    assert_eq!(
+        stage.ctl(&["undo"]).await?,
+        (true, "9 characters\n".to_owned())
+    );
+    stage.holds("number 2").await?;
+    assert!(stage.ctl(&["undo"]).await?.0);
+    stage.holds("").await?;
+    let (ok, said) = stage.ctl(&["undo"]).await?;
+    assert!(!ok && said.contains("nothing was typed"), "{said}");
+    assert!(stage.ctl(&["retype"]).await?.0);
+    stage.holds("number 3").await?;
+    assert!(stage.ctl(&["retype", &utterance.to_string()]).await?.0);
+    stage.holds("number 3 number 2").await?;
+    let (ok, said) = stage.ctl(&["retype", "999"]).await?;
+    assert!(!ok && said.contains("utterance 999 is not kept"), "{said}");
+
+    assert_eq!(stage.ctl(&["last"]).await?, (true, "number 3\n".to_owned()));
+    let (_, listed) = stage.ctl(&["last", "-n", "2"]).await?;
+    assert_eq!(listed, "   2  number 2\n   3  number 3\n");
+    let (ok, said) = stage.ctl(&["last", "--copy"]).await?;
+    assert!(ok, "{said}");
+    // Pasted by the program's own shortcut.
+    let mut paste = stage.screen.command(&stage.desktop, "xdotool");
+    ensure!(paste.args(["key", "ctrl+v"]).status().await?.success());
+    stage.holds("number 3 number 2number 3").await?;
+    stage.end().await
+}
+
+#[tokio::test]
+async fn it_is_switched_while_running_and_told() -> Result<()> {
+    let Some(stage) = Stage::raise(None, "[typing]\nwhen = \"off\"\n").await? else {
+        return Ok(());
+    };
+    assert_eq!(stage.ctl(&["typing"]).await?.1, "* off\n  final\n  live\n");
+    assert_eq!(stage.ctl(&["typing", "live"]).await?.1, "live\n");
+    assert_eq!(stage.daemon.proxy.typing().await?, "live");
+    let (_, status) = stage.ctl(&["status"]).await?;
+    assert!(status.contains("typing      live"), "{status}");
+    let refused = stage
+        .daemon
+        .proxy
+        .set_typing("sometimes")
+        .await
+        .unwrap_err();
+    assert!(
+        refused.message().contains("use off, final or live"),
+        "{refused:?}"
+    );
+    stage.end().await
+}
+
+#[tokio::test]
+async fn a_window_that_goes_costs_no_text() -> Result<()> {
+    let Some(mut stage) = Stage::raise(None, "").await? else {
+        return Ok(());
+    };
+    let word = sound::speak(stage.desktop.path(), "word", "Yes.")?;
+    stage.say(&word, "final").await?;
+    stage.holds("number 1").await?;
+    stage.field.kill().await?;
+    let seen = stage.say(&word, "final").await?;
+    let told = troubles(&seen);
+    assert!(
+        told.len() == 1 && told[0].contains("not typed") && told[0].contains("wstreamctl retype"),
+        "{told:?}"
+    );
+    let file = stage.desktop.path().join("second");
+    let mut field = open(&stage.screen, &stage.desktop, &file, "second").await?;
+    stage.file = file;
+    assert!(stage.ctl(&["retype"]).await?.0);
+    stage.holds("number 2").await?;
+    field.kill().await?;
+    stage.end().await
+}
+
+#[tokio::test]
+async fn a_text_goes_only_to_the_window_that_it_was_spoken_to() -> Result<()> {
+    let Some(mut stage) = Stage::raise(None, "[typing]\nfollow_focus = false\n").await? else {
+        return Ok(());
+    };
+    let file = stage.desktop.path().join("second");
+    let mut field = open(&stage.screen, &stage.desktop, &file, "second").await?;
+    focus(&stage.screen, &stage.desktop, "first").await?;
+    let word = sound::speak(stage.desktop.path(), "word", "Yes.")?;
+    let mut options = stage.options("final")?;
+    options.insert(keys::REALTIME, true.into());
+    let sound = File::open(&word)?;
+    stage.daemon.proxy.feed(Fd::from(&sound), options).await?;
+    loop {
+        match stage.follower.next().await? {
+            // Where the focus is now counts; the order to look is given before this is told.
+            Seen::Started { .. } => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                focus(&stage.screen, &stage.desktop, "second").await?;
+            }
+            Seen::Trouble { message, .. } => {
+                assert!(
+                    message.contains("another window has the focus"),
+                    "{message}"
+                );
+                break;
+            }
+            Seen::Delivered { .. } => anyhow::bail!("it was typed"),
+            _ => {}
+        }
+    }
+    assert_eq!(
+        (stage.text()?, std::fs::read_to_string(&file)?),
+        Default::default()
+    );
+    field.kill().await?;
+    stage.end().await
+}
+
+/// How many recordings are dictated; `RUN_SLOW_TESTS=1` takes twenty.
+fn recordings() -> usize {
+    std::env::var_os("RUN_SLOW_TESTS").map_or(3, |_| 20)
+}
+
+/// What the field has held, and since when.
+type History = Arc<Mutex<Vec<(Instant, String)>>>;
+
+#[tokio::test]
+#[allow(
+    clippy::print_stdout,
+    reason = "the times are for whoever runs it by hand"
+)]
+async fn words_stand_in_the_window_while_they_are_said() -> Result<()> {
+    let (Some(models), Some(corpus)) = (models_with("tiny.en"), corpus()) else {
+        return Ok(());
+    };
+    let Some(mut stage) = Stage::raise(Some(&models), "").await? else {
+        return Ok(());
+    };
+    let listed = std::fs::read_to_string(root().join("tests/bench/list.txt"))?;
+    let wanted = |line: &&str| corpus.join(line).is_file();
+    let files: Vec<&str> = listed.lines().filter(wanted).take(recordings()).collect();
+    ensure!(files.len() == recordings(), "the corpus has other files");
+    let (mut delays, mut words_late) = (Vec::new(), Vec::new());
+    for name in files {
+        let before = stage.text()?;
+        let history = History::default();
+        let watching = tokio::spawn(watch(stage.file.clone(), history.clone()));
+        let from = stage.follower.log.len();
+        let seen = stage.say(&corpus.join(name), "live").await?;
+        ensure!(troubles(&seen).is_empty(), "{name}: {:?}", troubles(&seen));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        watching.abort();
+        let arrived: Vec<Instant> = stage.follower.log[from..]
+            .iter()
+            .map(|(at, _)| *at)
+            .collect();
+        let history = history.lock().unwrap().clone();
+        let mut last = before.as_str();
+        for (_, text) in &history {
+            ensure!(text.starts_with(last), "{name}: {last:?} became {text:?}");
+            last = text;
+        }
+        let finals: Vec<&str> = seen
+            .iter()
+            .filter_map(|seen| match seen {
+                Seen::Final { text, .. } if !text.is_empty() => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        let typed = &last[before.len()..];
+        ensure!(
+            plain(typed) == plain(&finals.join(" ")),
+            "{name}: {typed:?} for {finals:?}"
+        );
+        delays.extend(behind(&seen, &arrived, &history, before.len()));
+        words_late.push(name);
+    }
+    delays.sort();
+    ensure!(!delays.is_empty(), "nothing was committed before its end");
+    let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    println!(
+        "{} recordings, {} times committed words: in the window {:.0} ms after their signal (p50), {:.0} (p95), {:.0} (most)",
+        words_late.len(),
+        delays.len(),
+        at(0.5),
+        at(0.95),
+        at(1.0)
+    );
+    stage.end().await
+}
+
+/// Spaces and capitals at the seams are joining's.
+fn plain(text: &str) -> String {
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .to_lowercase()
+}
+
+/// Notes each text that the field holds.
+async fn watch(file: PathBuf, history: History) {
+    let mut last = String::new();
+    loop {
+        if let Ok(text) = std::fs::read_to_string(&file)
+            && text != last
+        {
+            let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
+            history.push((Instant::now(), text.clone()));
+            last = text;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// For each time that committed words were told: how long after that they stood in the window, of
+/// one utterance at a time. Counted in characters, since joining changes none but the first.
+fn behind(
+    seen: &[Seen],
+    arrived: &[Instant],
+    history: &[(Instant, String)],
+    before: usize,
+) -> Vec<Duration> {
+    let mut delays = Vec::new();
+    let (mut done, mut committed_before) = (before, 0);
+    for (seen, at) in seen.iter().zip(arrived) {
+        match seen {
+            Seen::Partial { committed, .. } if committed.len() > committed_before => {
+                committed_before = committed.len();
+                let wanted = done + committed.len();
+                let there = history.iter().find(|(_, text)| text.len() >= wanted);
+                if let Some((there, _)) = there {
+                    delays.push(there.saturating_duration_since(*at));
+                }
+            }
+            Seen::Final { text, .. } if !text.is_empty() => {
+                done += text.len() + 1;
+                committed_before = 0;
+            }
+            _ => {}
+        }
+    }
+    delays
+}
