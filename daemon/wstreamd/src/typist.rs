@@ -6,6 +6,7 @@
 
 mod chain;
 mod joining;
+mod out;
 mod parts;
 #[cfg(test)]
 mod tests;
