@@ -58,6 +58,7 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
 
     warn(&config);
+    let loaded = config.clone();
     let settings = Settings::new(config, Choices::load());
     let (to_daemon, events) = mpsc::channel(EVENT_QUEUE);
     let (commander, commands) = mpsc::channel(COMMAND_QUEUE);
@@ -123,7 +124,7 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     });
     let (reload, mut changed) = mpsc::channel(1);
     if let Some(path) = config_path.clone() {
-        tokio::spawn(config::watch(path, reload));
+        tokio::spawn(config::watch(path, loaded, reload));
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
