@@ -5,6 +5,9 @@ Each server is started from its package with tiny.en, the daemon is pointed at i
 configuration, and `wstreamctl transcribe` hands over the files at the pace of speech. Fails if a
 server's text has more than two points more words wrong than the local engine's, if an utterance
 fails, if committed text is taken back, or if no partials come where the protocol has them.
+
+A server that is further off with the same weights may just decode worse: it is then given the same
+files by the client that tests/bench has for it, and ours may not do worse than that one.
 """
 import argparse
 import contextlib
@@ -45,10 +48,11 @@ def chosen(number):
 class Server:
     """How one is started, and what the daemon is told of it."""
 
-    def __init__(self, name, package, protocol, url, partials, command, strategy="context"):
+    def __init__(self, name, package, protocol, url, partials, command, strategy="context",
+                 other_client=None):
         self.name, self.package, self.protocol = name, package, protocol
         self.url, self.partials, self.command = url, partials, command
-        self.strategy = strategy
+        self.strategy, self.other_client = strategy, other_client
 
     def config(self, port):
         return (f'backend = "it"\n[remote.it]\nprotocol = "{self.protocol}"\n'
@@ -72,13 +76,14 @@ def servers(directory):
 
     return [
         Server("whisper-live", "whisper-live", "whisper-live", "ws://127.0.0.1:{}", True,
-               lambda port: [python("whisper-live"), "-c", WHISPER_LIVE, str(port), str(model)]),
+               lambda port: [python("whisper-live"), "-c", WHISPER_LIVE, str(port), str(model)],
+               other_client="whisperlive.py"),
         Server("whisperlivekit", "whisperlivekit", "whisperlivekit", "ws://127.0.0.1:{}", True,
                lambda port: [str(directory / "whisperlivekit/bin/whisperlivekit-server"),
                              "--host", at, "--port", str(port), "--model_dir", str(model),
                              "--lan", "en", "--backend", "faster-whisper", "--backend-policy",
                              "localagreement", "--pcm-input", "--warmup-file", "",
-                             "--log-level", "WARNING"]),
+                             "--log-level", "WARNING"], other_client="whisperlivekit.py"),
         Server("wyoming", "wyoming-faster-whisper", "wyoming", "tcp://127.0.0.1:{}", False,
                lambda port: [python("interop"), "-m", "wyoming_faster_whisper",
                              "--uri", f"tcp://{at}:{port}", "--model", str(model),
@@ -159,6 +164,23 @@ def python_client(rows, normalise, folder):
     return figures(rows, events, wall, normalise)
 
 
+def other_client(server, rows, directory, normalise, folder):
+    """The server with the bench's own client for it, one file at a time."""
+    listed, out = folder / "list", folder / "out"
+    listed.write_text("".join(f"{row[0]}\n" for row in rows))
+    adapter = HERE.parent / "bench/peers" / server.other_client
+    began = time.monotonic()
+    subprocess.run([directory / server.package / "bin/python", adapter, "--list", listed,
+                    "--model", directory / "models/tiny.en", "--out", out],
+                   stdout=subprocess.DEVNULL, check=True)
+    wall = time.monotonic() - began
+    shown = [it for it in map(json.loads, out.read_text().splitlines()) if "committed" in it]
+    last = {it["file"]: it for it in shown}
+    events = [{"type": "final", "file": file, "text": it["committed"] + " " + it["tentative"],
+               "latency_ms": 0} for file, it in last.items()]
+    return figures(rows, events, wall, normalise)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--dir", type=pathlib.Path, required=True, help="what interop.sh installed")
@@ -199,12 +221,20 @@ def main():
             failures += [f"{server.name}: {what}" for what in complaints(events)]
             if server.partials and not got["partials"]:
                 failures.append(f"{server.name}: no partials")
+            limit = local["wer"] + LIMIT_POINTS
+            if got["wer"] > limit and server.other_client:
+                own = other_client(server, rows, directory, normalise, folder())
+                row("- other client", "", own)
+                limit = max(limit, own["wer"])
+            if got["wer"] > limit:
+                failures.append(f"{server.name}: {got['wer'] - local['wer']:+.2f} points above "
+                                f"local; the limit is {limit - local['wer']:+.2f}")
         if not args.only or "v1-client" in args.only:
-            row("v1-client", "", python_client(rows, normalise, folder()))
-    for name, got in table.items():
-        more = got["wer"] - local["wer"]
-        if more > LIMIT_POINTS:
-            failures.append(f"{name}: {more:+.2f} points above local; the limit is {LIMIT_POINTS:+}")
+            got = python_client(rows, normalise, folder())
+            row("v1-client", "", got)
+            if got["wer"] > local["wer"] + LIMIT_POINTS:
+                failures.append(f"v1-client: {got['wer'] - local['wer']:+.2f} points above local; "
+                                f"the limit is {LIMIT_POINTS:+}")
     if args.json:
         machine = {"machine": os.uname().machine, "cores": os.cpu_count()}
         args.json.write_text(json.dumps({**machine, "servers": table}, indent=1) + "\n")
