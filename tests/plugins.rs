@@ -220,6 +220,56 @@ async fn a_plugin_that_never_stays_up_is_started_ever_less_often_and_told_of_onc
     Ok(())
 }
 
+/// Wake-ups of all threads of a process: how often one has gone to sleep.
+fn wake_ups(pid: u32) -> Result<u64> {
+    let mut count = 0;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = std::fs::read_to_string(thread?.path().join("status"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count += line.context("switches")?.trim().parse::<u64>()?;
+    }
+    Ok(count)
+}
+
+#[tokio::test]
+#[allow(clippy::print_stderr, reason = "a figure for whoever asks for it")]
+async fn plugins_that_have_nothing_to_do_do_nothing() -> Result<()> {
+    const NAMES: [&str; 4] = ["notify", "words", "hooks", "history"];
+    let dir = tempfile::tempdir()?;
+    let configuration = format!("[plugins]\nrun = {NAMES:?}\n");
+    let mut scene = scene(dir.path(), &configuration).await?;
+    let all_run = |plugins: &[Entry]| {
+        let runs = |name: &&str| pid_of(plugins, name, "running").is_some();
+        NAMES.iter().all(runs)
+    };
+    scene.plugins_until(all_run).await?;
+    // An utterance behind them, so that everything that they begin late has begun.
+    scene.say().await?;
+    let plugins = scene.plugins_until(all_run).await?;
+    let slow = std::env::var_os("RUN_SLOW_TESTS").is_some_and(|value| value == "1");
+    let watched = Duration::from_secs(if slow { 60 } else { 10 });
+    // A notification goes some seconds behind its text.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let mut before = Vec::new();
+    for name in NAMES {
+        let pid = pid_of(&plugins, name, "running").context("a plugin")?;
+        before.push((name, pid, cpu_ms(pid.try_into()?)?, wake_ups(pid)?));
+    }
+    tokio::time::sleep(watched).await;
+    for (name, pid, ms, wakes) in before {
+        let ms = cpu_ms(pid.try_into()?)? - ms;
+        let wakes = wake_ups(pid)? - wakes;
+        eprintln!(
+            "{name}: {ms:.2} ms of processor time, {wakes} wake-ups in {} s",
+            watched.as_secs()
+        );
+        assert_eq!(wakes, 0, "{name} wakes without a reason");
+    }
+    scene.daemon.terminate().await
+}
+
 #[tokio::test]
 async fn a_filter_is_listed_under_its_plugins_name_with_its_times() -> Result<()> {
     let Some(python) = python_with("jeepney") else {
