@@ -65,6 +65,11 @@ impl Bus {
         }
     }
 
+    /// The connection, for others on the bus.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Whether the daemon runs; does not start it.
     pub(crate) async fn daemon_runs(&self) -> Result<bool, Failure> {
         let name = BusName::try_from(api::NAME).expect("the contract's name is valid");

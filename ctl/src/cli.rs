@@ -65,6 +65,7 @@ pub(crate) enum Command {
     History(history::History),
     Plugins(plugins::Plugins),
     Waybar(waybar::Waybar),
+    Doctor(doctor::Doctor),
     Config(config::Config),
     Completions(completions::Completions),
     Man(man::Man),

@@ -7,6 +7,7 @@
 mod bus;
 mod cli;
 mod commands;
+mod doctor;
 mod event;
 mod failure;
 mod interrupt;

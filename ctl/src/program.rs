@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 use crate::failure::Failure;
 
@@ -43,6 +43,21 @@ impl Program {
         };
         let cause = Command::new(&program).args(arguments).exec();
         Failure::Run { program, cause }
+    }
+
+    /// Runs this program to its end with nothing to read, and gives what it said.
+    pub(crate) fn output(self, arguments: &[&str]) -> Result<Output, Failure> {
+        let program = self.find()?;
+        let ran = Command::new(&program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output();
+        ran.map_err(|cause| Failure::Run { program, cause })
+    }
+
+    /// Its file's name.
+    pub(crate) fn name(self) -> &'static str {
+        self.name
     }
 
     fn find(self) -> Result<PathBuf, Failure> {

@@ -4,6 +4,7 @@ pub(crate) mod backend;
 pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod history;
 pub(crate) mod language;
 pub(crate) mod last;
@@ -53,6 +54,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::History(history) => history.run(),
         Command::Plugins(plugins) => plugins.run().await,
         Command::Waybar(waybar) => waybar.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
         Command::Config(config) => config.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

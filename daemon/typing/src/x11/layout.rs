@@ -102,6 +102,18 @@ impl Layout {
         (self.first..=255).zip(&self.keys)
     }
 
+    /// The symbol of a key where `group` is in effect and `modifiers` are down.
+    pub(crate) fn sym(&self, keycode: u8, group: u8, modifiers: u8) -> u32 {
+        let Some(key) = self.key(keycode) else {
+            return NONE;
+        };
+        let Some(group) = key.group(group) else {
+            return NONE;
+        };
+        let a_type = self.types.get(usize::from(key.types[group]));
+        key.at(group, a_type.map_or(0, |a_type| a_type.level(modifiers)))
+    }
+
     /// The modifier of the third level, if a key sets it.
     pub(crate) fn level3(&self) -> Option<u8> {
         self.holders(None).find_map(|(keycode, mods)| {
@@ -193,7 +205,7 @@ pub(crate) struct Strokes {
 }
 
 /// The character that a symbol stands for.
-fn character(sym: u32) -> Option<char> {
+pub(crate) fn character(sym: u32) -> Option<char> {
     Keysym::new(sym).key_char().filter(|c| !c.is_control())
 }
 

@@ -19,6 +19,7 @@ mod server;
 mod spares;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use layout::Stroke;
 use look::Look;
 use readers::{Readers, SLOW};
 use server::{News, Sequence, Server};
+pub use trial::Trial;
 
 use crate::{Driver, Key, Session, Stopped, Target, Typed, Unable};
 
