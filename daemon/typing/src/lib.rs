@@ -6,6 +6,7 @@
 pub mod driver;
 pub mod session;
 mod terminals;
+pub mod wayland;
 pub mod x11;
 
 pub use driver::{Driver, Key, Open, Purpose, Stopped, Target, Typed, Unable};
@@ -15,4 +16,12 @@ pub use x11::clipboard::{Serving, copy};
 
 /// The drivers by the names that the configuration has for them, in the order in which they are
 /// tried unless it says otherwise.
-pub const DRIVERS: &[(&str, Open)] = &[("x11", x11::open), ("clipboard", x11::clipboard::open)];
+///
+/// In a Wayland session `x11` has a target only while a window of XWayland has the focus, which
+/// the virtual keyboard could not tell from others.
+pub const DRIVERS: &[(&str, Open)] = &[
+    ("wayland-input-method", wayland::open_input_method),
+    ("x11", x11::open),
+    ("wayland-virtual-keyboard", wayland::open_virtual_keyboard),
+    ("clipboard", x11::clipboard::open),
+];
