@@ -14,6 +14,7 @@ use wayland_client::protocol::wl_registry::{self, WlRegistry};
 use wayland_client::protocol::wl_seat::{self, Capability, WlSeat};
 use wayland_client::{Connection, Dispatch, EventQueue, Proxy, QueueHandle, WEnum};
 
+use super::clipboard::Board;
 use super::field::Field;
 use super::toplevels::Toplevels;
 use crate::{Session, Unable};
@@ -40,6 +41,7 @@ pub(super) struct State {
     pub(super) has_keyboard: bool,
     pub(super) toplevels: Toplevels,
     pub(super) field: Field,
+    pub(super) board: Board,
 }
 
 impl Compositor {

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use unicode_segmentation::GraphemeCursor;
 use wayland_protocols_misc::zwp_input_method_v2::client::zwp_input_method_manager_v2::ZwpInputMethodManagerV2;
 use wayland_protocols_misc::zwp_input_method_v2::client::zwp_input_method_v2::ZwpInputMethodV2;
 
@@ -126,8 +127,7 @@ impl InputMethod {
         for part in parts(text) {
             self.compositor.sync()?;
             self.here()?;
-            let field = &self.compositor.state.field;
-            let before = field.surrounding().cloned().unwrap_or_default().before;
+            let before = self.stands().before;
             self.method.commit_string(part.to_owned());
             self.shows = false;
             self.commit()?;
@@ -148,34 +148,53 @@ impl InputMethod {
 
     /// Removes a text that stands before the cursor as the field tells, from its end on, and
     /// counts what is gone.
-    fn delete(&mut self, text: &str, done: &mut usize) -> Result<(), Unable> {
+    ///
+    /// The protocol counts bytes, and GTK 4 characters, so only what is the same in both is removed
+    /// at once. BackSpace does the rest, which takes away a mark or a whole character as the program
+    /// likes, until all is gone.
+    fn delete(&mut self, target: &Target, text: &str, done: &mut usize) -> Result<(), Unable> {
         self.settle()?;
-        let mut left = text;
-        while !left.is_empty() {
+        let stands = self.stands();
+        let Some(rest) = stands.before.strip_suffix(text) else {
+            return Err(other_text());
+        };
+        // A mark would take away the character that it stands on.
+        let mut start = GraphemeCursor::new(rest.len(), stands.before.len(), true);
+        if start.is_boundary(&stands.before, 0) != Ok(true) {
+            let why = "the text goes on a character that stood there before: nothing is removed";
+            return Err(Unable::Unsafe(why.into()));
+        }
+        loop {
             self.compositor.sync()?;
             self.here()?;
-            let surrounding = self.compositor.state.field.surrounding().cloned();
-            let Surrounding { before, after } = surrounding.unwrap_or_default();
-            let part = parts(left).last().unwrap_or_default();
-            let Some(rest) = before.strip_suffix(part) else {
-                let why =
-                    "what stands before the cursor is not what was typed: nothing more is removed";
-                return Err(Unable::Unsafe(why.into()));
-            };
-            self.method.delete_surrounding_text(part.len() as u32, 0);
-            self.commit()?;
-            // A field that tells of a part only tells of another part then.
-            let gone = self.told(|now| {
-                now.after == after && now.before != before && now.before.ends_with(rest)
-            })?;
-            if !gone {
+            let now = self.stands();
+            let left = now.before.strip_prefix(rest).ok_or_else(other_text)?;
+            *done = text.chars().count().saturating_sub(left.chars().count());
+            if left.is_empty() {
+                return Ok(());
+            }
+            let ascii = left.bytes().rev().take_while(u8::is_ascii).count();
+            if ascii > 0 {
+                let length = ascii.min(MOST_BYTES) as u32;
+                self.method.delete_surrounding_text(length, 0);
+                self.commit()?;
+            } else {
+                let stays = keys::stays(target);
+                let key = Key::BackSpace;
+                self.keyboard
+                    .press(&mut self.compositor, key, 1, &mut 0, stays)?;
+            }
+            if !self.told(|told| told.before != now.before)? {
                 let why = "the text field does not say that the text is gone";
                 return Err(Unable::Unsafe(why.into()));
             }
-            *done += part.chars().count();
-            left = &left[..left.len() - part.len()];
         }
-        Ok(())
+    }
+
+    /// What the field tells.
+    fn stands(&self) -> Surrounding {
+        let field = &self.compositor.state.field;
+        field.surrounding().cloned().unwrap_or_default()
     }
 
     fn keys(&mut self, text: &str, done: &mut usize) -> Result<(), Unable> {
@@ -189,6 +208,11 @@ impl InputMethod {
     fn note_keys(&mut self) {
         self.pressed = Some(self.compositor.state.field.serial());
     }
+}
+
+fn other_text() -> Unable {
+    let why = "what stands before the cursor is not what was typed: nothing more is removed";
+    Unable::Unsafe(why.into())
 }
 
 /// Cuts a text into parts that a message has room for.
@@ -267,7 +291,7 @@ impl Driver for InputMethod {
         let erased = self.target().and_then(|target| {
             self.hide()?;
             if self.tells() {
-                return self.delete(text, &mut done);
+                return self.delete(&target, text, &mut done);
             }
             let stays = keys::stays(&target);
             self.keyboard

@@ -1,8 +1,8 @@
 //! A virtual keyboard, and text through it.
 //!
 //! A program gets a new keyboard map in order with the keys before and behind it, so one may be
-//! sent at any time. It is otherwise for windows of XWayland, whose programs look keys up late:
-//! those are for the driver `x11`.
+//! sent at any time. Only windows of XWayland look keys up in the map that is there when they get
+//! to it: for them characters keep their places as long as there is room.
 
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
@@ -25,7 +25,7 @@ use crate::{Key, Purpose, Target, Unable};
 /// `XKB_V1` of `wl_keyboard`.
 const FORMAT: u32 = 1;
 /// Modifiers, as the map counts them.
-const SHIFT: u32 = 1;
+pub(super) const SHIFT: u32 = 1;
 pub(super) const CONTROL: u32 = 4;
 
 /// Strokes that go out at once. Fewer would tell more exactly where a text stopped; more of them
@@ -34,6 +34,8 @@ pub(super) const CONTROL: u32 = 4;
 const BURST: usize = 4;
 /// Pause between bursts: about 2000 characters in a second, which no window seen is slower than.
 const PAUSE: Duration = Duration::from_millis(2);
+/// What was just typed stays in the map for so long, where it has to make room for something else.
+const LATE: Duration = Duration::from_millis(250);
 /// Nobody tells when a program has got its keyboard, where the seat had none before. Windows were
 /// seen to take 5 ms; what they miss is lost.
 const FIRST: Duration = Duration::from_millis(300);
@@ -44,6 +46,8 @@ pub(super) struct Keyboard {
     object: ZwpVirtualKeyboardV1,
     keymap: Keymap,
     since: Instant,
+    /// When keys of a text were pressed last.
+    last: Instant,
     /// Not before this does every program know of it.
     ready: Option<Instant>,
 }
@@ -60,6 +64,7 @@ impl Keyboard {
             object,
             keymap: Keymap::default(),
             since: Instant::now(),
+            last: Instant::now(),
             ready: None,
         };
         keyboard.send_keymap()?;
@@ -96,11 +101,14 @@ impl Keyboard {
         compositor.sync()?;
         stays(&compositor.state)?;
         while *done < text.len() {
-            let (reach, changed) = self.keymap.fit(&text[*done..]);
-            if changed {
+            let fit = self.keymap.fit(&text[*done..]);
+            if fit.takes_away {
+                std::thread::sleep(LATE.saturating_sub(self.last.elapsed()));
+            }
+            if fit.changed {
                 self.send_keymap()?;
             }
-            let part = text[*done..*done + reach].to_vec();
+            let part = text[*done..*done + fit.reach].to_vec();
             for burst in part.chunks(BURST) {
                 for &char in burst {
                     let stroke = self.keymap.stroke(char);
@@ -110,6 +118,7 @@ impl Keyboard {
                 // Those of this burst may have gone elsewhere.
                 stays(&compositor.state)?;
                 *done += burst.len();
+                self.last = Instant::now();
                 std::thread::sleep(PAUSE);
             }
         }
@@ -146,20 +155,19 @@ impl Keyboard {
         Ok(())
     }
 
-    /// Presses and releases the key that a US keyboard has for a character, as a shortcut.
+    /// Presses and releases the key of V with modifiers, as a shortcut.
     pub(super) fn chord(
         &mut self,
         compositor: &mut Compositor,
-        code: u32,
         modifiers: u32,
     ) -> Result<(), Unable> {
         self.wait();
-        // Programs look for the letter of a shortcut.
-        let (_, changed) = self.keymap.fit(&['v', 'V']);
-        if changed {
+        // Programs look for the letter, with and without Shift.
+        if self.keymap.fit(&['v', 'V']).changed {
             self.send_keymap()?;
         }
-        self.stroke(Stroke { code, shift: false }, modifiers);
+        let stroke = self.keymap.stroke('v');
+        self.stroke(stroke.expect("the map has been made to fit"), modifiers);
         compositor.sync()
     }
 

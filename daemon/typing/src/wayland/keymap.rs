@@ -89,11 +89,31 @@ pub(super) const BACK_SPACE: u32 = 14;
 pub(super) const INSERT: u32 = 110;
 const SPACE: u32 = 57;
 
+#[derive(Clone, Debug)]
+struct Place {
+    stroke: Stroke,
+    char: Option<char>,
+    /// The last text that had its character.
+    used: u64,
+}
+
+/// What becomes of the map for a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fit {
+    /// Of how many characters it has the keys.
+    pub(super) reach: usize,
+    pub(super) changed: bool,
+    /// A character of the text before is not there any more.
+    pub(super) takes_away: bool,
+}
+
 /// Which characters the keys give.
 #[derive(Clone, Debug)]
 pub(super) struct Keymap {
     /// Two places on each key, without and with Shift.
-    places: Vec<(Stroke, Option<char>)>,
+    places: Vec<Place>,
+    /// Counts texts.
+    texts: u64,
     by_char: HashMap<char, usize>,
     natural: HashMap<char, usize>,
 }
@@ -104,6 +124,7 @@ impl Default for Keymap {
         let spare = SPARE.iter().map(|&code| (code, '\0', '\0'));
         let mut keymap = Keymap {
             places: Vec::new(),
+            texts: 0,
             by_char: HashMap::new(),
             natural: HashMap::new(),
         };
@@ -111,7 +132,12 @@ impl Default for Keymap {
             for (char, shift) in [(plain, false), (shifted, true)] {
                 let place = keymap.places.len();
                 let char = (char != '\0').then_some(char);
-                keymap.places.push((Stroke { code, shift }, char));
+                let stroke = Stroke { code, shift };
+                keymap.places.push(Place {
+                    stroke,
+                    char,
+                    used: 0,
+                });
                 if let Some(char) = char {
                     keymap.natural.insert(char, place);
                     keymap.by_char.insert(char, place);
@@ -131,54 +157,64 @@ impl Keymap {
                 shift: false,
             });
         }
-        self.by_char.get(&char).map(|&place| self.places[place].0)
+        self.by_char.get(&char).map(|&place| self.places[place].stroke)
     }
 
-    /// Makes the map have the characters at the beginning of `text`: of how many, and whether it
-    /// has changed for that.
-    pub(super) fn fit(&mut self, text: &[char]) -> (usize, bool) {
+    /// Makes the map have the characters at the beginning of `text`. What was used longest ago
+    /// makes room, since a program may look a key up late.
+    pub(super) fn fit(&mut self, text: &[char]) -> Fit {
         let mut wanted: Vec<char> = Vec::new();
-        let mut reach = text.len();
+        let mut fit = Fit {
+            reach: text.len(),
+            changed: false,
+            takes_away: false,
+        };
         for (at, &char) in text.iter().enumerate() {
             if char == ' ' || wanted.contains(&char) {
                 continue;
             }
             if wanted.len() == self.places.len() {
-                reach = at;
+                fit.reach = at;
                 break;
             }
             wanted.push(char);
         }
-        let mut changed = false;
+        let before = self.texts;
+        self.texts += 1;
         for &char in &wanted {
-            if !self.by_char.contains_key(&char) {
-                let place = self.place_for(char, &wanted);
-                self.put(place, char);
-                changed = true;
-            }
+            let place = match self.by_char.get(&char) {
+                Some(&place) => place,
+                None => {
+                    let place = self.place_for(char, &wanted);
+                    fit.changed = true;
+                    fit.takes_away |= before > 0 && self.places[place].used == before;
+                    self.put(place, char);
+                    place
+                }
+            };
+            self.places[place].used = self.texts;
         }
-        (reach, changed)
+        fit
     }
 
-    /// Its own place, or an empty one, or that of a character that is not wanted.
+    /// Its own place, or an empty one, or that of the character that was wanted longest ago.
     fn place_for(&self, char: char, wanted: &[char]) -> usize {
-        let is_free = |place: usize| {
-            self.places[place]
-                .1
-                .is_none_or(|there| !wanted.contains(&there))
-        };
+        let is_free = |place: &Place| place.char.is_none_or(|there| !wanted.contains(&there));
         let natural = self.natural.get(&char).copied();
-        let empty = || self.places.iter().position(|(_, there)| there.is_none());
-        let other = || (0..self.places.len()).rev().find(|&place| is_free(place));
+        let empty = || self.places.iter().position(|place| place.char.is_none());
+        let oldest = || {
+            let free = self.places.iter().enumerate().filter(|(_, it)| is_free(it));
+            free.min_by_key(|(_, it)| it.used).map(|(at, _)| at)
+        };
         natural
-            .filter(|&place| is_free(place))
+            .filter(|&place| is_free(&self.places[place]))
             .or_else(empty)
-            .or_else(other)
+            .or_else(oldest)
             .expect("there are as many places as wanted characters")
     }
 
     fn put(&mut self, place: usize, char: char) {
-        if let Some(before) = self.places[place].1.replace(char) {
+        if let Some(before) = self.places[place].char.replace(char) {
             self.by_char.remove(&before);
         }
         self.by_char.insert(char, place);
@@ -195,13 +231,13 @@ impl Keymap {
             let _ = writeln!(symbols, "key <K{code}> {{ {of} }};");
         };
         for pair in self.places.chunks_exact(2) {
-            let symbol = |place: &(Stroke, Option<char>)| match place.1 {
+            let symbol = |place: &Place| match place.char {
                 Some(char) => format!("U{:04X}", u32::from(char)),
                 None => "NoSymbol".to_owned(),
             };
             let (plain, shifted) = (symbol(&pair[0]), symbol(&pair[1]));
             key(
-                pair[0].0.code,
+                pair[0].stroke.code,
                 &format!("type = \"TWO_LEVEL\", symbols[Group1] = [ {plain}, {shifted} ]"),
             );
         }
@@ -249,7 +285,8 @@ mod tests {
     #[test]
     fn what_a_us_keyboard_has_is_where_it_is_there() {
         let mut keymap = Keymap::default();
-        assert_eq!(keymap.fit(&chars("Hello, \"x\" ~")), (12, false));
+        let fit = keymap.fit(&chars("Hello, \"x\" ~"));
+        assert_eq!((fit.reach, fit.changed, fit.takes_away), (12, false, false));
         for (char, code, shift) in [
             ('a', 30, false),
             ('A', 30, true),
@@ -270,14 +307,14 @@ mod tests {
             "Hello, wörld",
         ] {
             let text = chars(text);
-            assert_eq!(keymap.fit(&text).0, text.len());
+            assert_eq!(keymap.fit(&text).reach, text.len());
             let mut seen: HashMap<(u32, bool), char> = HashMap::new();
             for &char in &text {
                 let stroke = keymap.stroke(char).expect("it has been fitted");
                 let there = seen.insert((stroke.code, stroke.shift), char);
                 assert!(there.is_none_or(|there| there == char), "{char}");
             }
-            assert!(!keymap.fit(&text).1, "the second time it is there");
+            assert!(!keymap.fit(&text).changed, "the second time it is there");
         }
     }
 
@@ -288,18 +325,28 @@ mod tests {
         let mut at = 0;
         let mut batches = 0;
         while at < text.len() {
-            let (reach, changed) = keymap.fit(&text[at..]);
-            assert!(changed && reach > 0);
-            for &char in &text[at..at + reach] {
+            let fit = keymap.fit(&text[at..]);
+            assert!(fit.changed && fit.reach > 0);
+            assert_eq!(fit.takes_away, at > 0);
+            for &char in &text[at..at + fit.reach] {
                 assert!(keymap.stroke(char).is_some());
             }
-            at += reach;
+            at += fit.reach;
             batches += 1;
         }
         assert_eq!(batches, 3);
         // Then letters are where they were.
-        assert_eq!(keymap.fit(&chars("a")), (1, true));
+        assert!(keymap.fit(&chars("a")).changed);
         assert_eq!(keymap.stroke('a').map(|it| it.code), Some(30));
+    }
+
+    #[test]
+    fn what_was_just_typed_stays_as_long_as_there_is_room() {
+        let mut keymap = Keymap::default();
+        for text in ["Съешь же ещё этих мягких", "Ξεσκεπάζω τὴν ψυχοφθόρα", "zażółć"] {
+            assert!(!keymap.fit(&chars(text)).takes_away, "{text}");
+        }
+        assert!(keymap.stroke('ж').is_some());
     }
 
     #[test]

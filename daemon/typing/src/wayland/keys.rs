@@ -28,6 +28,11 @@ impl VirtualKeyboard {
             keyboard,
         })
     }
+
+    /// Presses the key of V with modifiers.
+    pub(super) fn chord(&mut self, modifiers: u32) -> Result<(), Unable> {
+        self.keyboard.chord(&mut self.compositor, modifiers)
+    }
 }
 
 /// That the focus is still where it was.

@@ -1,4 +1,5 @@
 //! A private X11 desktop, and windows on it whose text can be read back.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 mod common;
 mod windows;
@@ -11,7 +12,8 @@ use anyhow::{Result, ensure};
 use wstream_typing::Session;
 
 pub(crate) use common::{corpus, files, until};
-use common::{all_installed, no_hints};
+pub(crate) use common::all_installed;
+use common::no_hints;
 pub(crate) use windows::{Kind, Window};
 
 /// A screen that nobody looks at; it and its windows end when this is dropped.
@@ -22,6 +24,8 @@ pub(crate) struct Desk {
     /// In the order in which they were started.
     programs: Vec<Child>,
     managed: bool,
+    /// What windows are told by their environment.
+    hints: Vec<(&'static str, String)>,
 }
 
 impl Desk {
@@ -50,6 +54,7 @@ impl Desk {
             dir,
             programs: vec![server],
             managed,
+            hints: Vec::new(),
         };
         until("the X server is ready", || {
             let text = fs::read_to_string(&number).unwrap_or_default();
@@ -58,8 +63,7 @@ impl Desk {
         .map(|text| desk.display = format!(":{}", text.trim()))?;
         desk.layout("us")?;
         if managed {
-            let manager = desk.command("icewm").spawn()?;
-            desk.programs.push(manager);
+            desk.start("icewm", &[])?;
             until("the window manager is ready", || {
                 let said = desk
                     .command("xprop")
@@ -91,6 +95,7 @@ impl Desk {
             .env("HOME", self.dir.path())
             .env("XDG_RUNTIME_DIR", self.dir.path())
             .envs([("GDK_BACKEND", "x11"), ("QT_QPA_PLATFORM", "xcb")])
+            .envs(self.hints.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log("out"))
             .stderr(log("err"));
@@ -130,6 +135,27 @@ impl Desk {
         connection
             .xkb_latch_lock_state(device, none, none, true, Group::from(group), none, false, 0)?
             .check()?;
+        Ok(())
+    }
+
+    /// Tells something to all windows that are opened from now on.
+    pub(crate) fn hint(&mut self, name: &'static str, value: &str) {
+        self.hints.push((name, value.to_owned()));
+    }
+
+    /// Starts a program that runs as long as the screen is there.
+    pub(crate) fn start(&mut self, program: &str, arguments: &[&str]) -> Result<()> {
+        let program = self.command(program).args(arguments).spawn()?;
+        self.programs.push(program);
+        Ok(())
+    }
+
+    /// Ends the program that was started last, as a crash does.
+    pub(crate) fn kill_last(&mut self) -> Result<()> {
+        if let Some(mut program) = self.programs.pop() {
+            program.kill()?;
+            program.wait()?;
+        }
         Ok(())
     }
 

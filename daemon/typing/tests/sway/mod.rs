@@ -1,5 +1,7 @@
 //! A private Wayland desktop without a screen, and windows on it whose text can be read back.
 
+mod keyboard;
+mod owner;
 mod windows;
 
 use std::fs::{self, File};
@@ -11,6 +13,8 @@ use anyhow::{Context as _, Result, ensure};
 use wstream_typing::Session;
 
 use crate::common::{all_installed, no_hints, until};
+pub(crate) use keyboard::UserKeyboard;
+pub(crate) use owner::{Forms, list, own, read};
 pub(crate) use windows::{Kind, Window};
 
 /// Sway refuses to run as root, and runs as this user then, which every system has.

@@ -45,7 +45,6 @@ impl Kind {
 /// A window whose text can be read.
 #[derive(Debug)]
 pub(crate) struct Window {
-    pub(crate) kind: Kind,
     pub(crate) title: String,
     held: Held,
 }
@@ -93,7 +92,6 @@ impl Window {
         };
         let program = command.spawn()?;
         let mut window = Window {
-            kind,
             title,
             held: Held::new(program, kind.is_terminal(), file),
         };
