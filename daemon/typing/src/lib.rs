@@ -11,10 +11,10 @@ mod terminals;
 pub mod wayland;
 pub mod x11;
 
+pub use copying::{Serving, copy};
 pub use driver::{Driver, Key, Open, Purpose, Stopped, Target, Typed, Unable};
 pub use session::Session;
 pub use terminals::is_terminal;
-pub use copying::{Serving, copy};
 
 /// The drivers by the names that the configuration has for them, in the order in which they are
 /// tried unless it says otherwise.

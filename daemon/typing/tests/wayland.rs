@@ -204,7 +204,10 @@ fn words_that_may_change_are_shown_and_then_replaced() -> Result<()> {
         ensure!(driver.preedit(" wörld 你")?);
         shown(" wörld 你")?;
         picture(&sway, kind)?;
-        ensure!(window.holds("Hello")?.is_ok(), "shown words are not there yet");
+        ensure!(
+            window.holds("Hello")?.is_ok(),
+            "shown words are not there yet"
+        );
         ensure!(driver.surrounding() == Some(("Hello".into(), String::new())));
         let typed = driver.type_text(" world")?;
         ensure!(typed.verified && window.holds("Hello world")?.is_ok());
@@ -268,7 +271,10 @@ fn what_was_typed_can_be_taken_away_again() -> Result<()> {
             driver.type_text("one")?;
             ensure!(matches!(
                 driver.erase("two"),
-                Err(Stopped { characters: 0, why: Unable::Unsafe(_) })
+                Err(Stopped {
+                    characters: 0,
+                    why: Unable::Unsafe(_)
+                })
             ));
             ensure!(window.holds("one")?.is_ok());
         }
@@ -353,7 +359,10 @@ fn a_text_stops_where_the_focus_goes_and_nothing_is_lost_of_what_was_said() -> R
         if !closes {
             ensure!(text.starts_with(&held), "{held:?}");
             let came = held.chars().count();
-            ensure!((characters..=characters + 4).contains(&came), "{characters} {came}");
+            ensure!(
+                (characters..=characters + 4).contains(&came),
+                "{characters} {came}"
+            );
         }
     }
     Ok(())
@@ -361,7 +370,11 @@ fn a_text_stops_where_the_focus_goes_and_nothing_is_lost_of_what_was_said() -> R
 
 #[test]
 fn a_compositor_that_dies_is_told() -> Result<()> {
-    for open in [virtual_keyboard as fn(&Session) -> _, input_method, clipboard] {
+    for open in [
+        virtual_keyboard as fn(&Session) -> _,
+        input_method,
+        clipboard,
+    ] {
         let Some(mut sway) = Sway::raise()? else {
             return Ok(());
         };
@@ -430,13 +443,20 @@ fn the_clipboard_holds_afterwards_what_it_held() -> Result<()> {
         ("nothing", Forms::new()),
         (
             "image",
-            [form("image/png", &[7; 3 << 20]), form("image/bmp", &[8; 1 << 20])].into(),
+            [
+                form("image/png", &[7; 3 << 20]),
+                form("image/bmp", &[8; 1 << 20]),
+            ]
+            .into(),
         ),
         (
             "files",
             [
                 form("text/uri-list", b"file:///etc/hostname\r\n"),
-                form("x-special/gnome-copied-files", b"copy\nfile:///etc/hostname"),
+                form(
+                    "x-special/gnome-copied-files",
+                    b"copy\nfile:///etc/hostname",
+                ),
             ]
             .into(),
         ),
@@ -476,7 +496,11 @@ fn the_clipboard_holds_afterwards_what_it_held() -> Result<()> {
             anyhow::Ok(typed?)
         })?;
         let held = window.holds("late")?;
-        ensure!(typed.characters == 4 && held.is_ok(), "{} {held:?}", kind.name());
+        ensure!(
+            typed.characters == 4 && held.is_ok(),
+            "{} {held:?}",
+            kind.name()
+        );
         until_restored(&sway)?;
     }
     // What somebody copies meanwhile stays.
@@ -507,7 +531,10 @@ fn a_text_can_be_copied() -> Result<()> {
     let serves = std::thread::spawn(move || serving.wait());
     let there = read(&sway)?;
     ensure!(there.get("text/plain;charset=utf-8").map(Vec::as_slice) == Some("wörld".as_bytes()));
-    own(&sway, &[("text/plain".to_owned(), b"other".to_vec())].into())?;
+    own(
+        &sway,
+        &[("text/plain".to_owned(), b"other".to_vec())].into(),
+    )?;
     serves.join().expect("it does not panic")?;
     Ok(())
 }

@@ -193,7 +193,9 @@ fn socket(session: &Session) -> Result<PathBuf, Unable> {
         return Ok(name);
     }
     let dir = session.get("XDG_RUNTIME_DIR").ok_or_else(|| {
-        Unable::Absent("where the compositor listens is not known: XDG_RUNTIME_DIR is not set".into())
+        Unable::Absent(
+            "where the compositor listens is not known: XDG_RUNTIME_DIR is not set".into(),
+        )
     })?;
     Ok(PathBuf::from(dir).join(name))
 }

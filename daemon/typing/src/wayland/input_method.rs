@@ -334,7 +334,10 @@ mod tests {
     fn a_long_text_is_cut_between_characters() {
         let text = "aä😀".repeat(400);
         let cut: Vec<&str> = parts(&text).collect();
-        assert!(cut.iter().all(|part| part.len() <= MOST_BYTES && !part.is_empty()));
+        assert!(
+            cut.iter()
+                .all(|part| part.len() <= MOST_BYTES && !part.is_empty())
+        );
         assert_eq!(cut.concat(), text);
         assert_eq!(parts("").count(), 0);
     }

@@ -189,7 +189,8 @@ impl Keyboard {
         } else {
             let disputed = |stretch: &Stretch<'_>| matches!(stretch, Stretch::Disputed(_));
             if stretches(text).iter().any(disputed) {
-                let why = "programs do not agree on how BackSpace removes this text: nothing is removed";
+                let why =
+                    "programs do not agree on how BackSpace removes this text: nothing is removed";
                 return Err(Unable::Unsafe(why.into()));
             }
             text.chars().count() as u32

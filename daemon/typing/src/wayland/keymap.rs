@@ -157,7 +157,9 @@ impl Keymap {
                 shift: false,
             });
         }
-        self.by_char.get(&char).map(|&place| self.places[place].stroke)
+        self.by_char
+            .get(&char)
+            .map(|&place| self.places[place].stroke)
     }
 
     /// Makes the map have the characters at the beginning of `text`. What was used longest ago
@@ -321,7 +323,9 @@ mod tests {
     #[test]
     fn what_does_not_fit_at_once_comes_in_batches() {
         let mut keymap = Keymap::default();
-        let text: Vec<char> = (0..300).filter_map(|it| char::from_u32(0x4e00 + it)).collect();
+        let text: Vec<char> = (0..300)
+            .filter_map(|it| char::from_u32(0x4e00 + it))
+            .collect();
         let mut at = 0;
         let mut batches = 0;
         while at < text.len() {
@@ -343,7 +347,11 @@ mod tests {
     #[test]
     fn what_was_just_typed_stays_as_long_as_there_is_room() {
         let mut keymap = Keymap::default();
-        for text in ["Съешь же ещё этих мягких", "Ξεσκεπάζω τὴν ψυχοφθόρα", "zażółć"] {
+        for text in [
+            "Съешь же ещё этих мягких",
+            "Ξεσκεπάζω τὴν ψυχοφθόρα",
+            "zażółć",
+        ] {
             assert!(!keymap.fit(&chars(text)).takes_away, "{text}");
         }
         assert!(keymap.stroke('ж').is_some());

@@ -11,9 +11,9 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Result, ensure};
 use wstream_typing::Session;
 
-pub(crate) use common::{corpus, files, until};
 pub(crate) use common::all_installed;
 use common::no_hints;
+pub(crate) use common::{corpus, files, until};
 pub(crate) use windows::{Kind, Window};
 
 /// A screen that nobody looks at; it and its windows end when this is dropped.

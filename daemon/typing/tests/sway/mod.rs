@@ -59,7 +59,10 @@ impl Sway {
         let mut command = sway.as_own("sway");
         let program = command
             .args(["-c".as_ref(), sway.path().join("config").as_os_str()])
-            .envs([("WLR_BACKENDS", "headless"), ("WLR_LIBINPUT_NO_DEVICES", "1")])
+            .envs([
+                ("WLR_BACKENDS", "headless"),
+                ("WLR_LIBINPUT_NO_DEVICES", "1"),
+            ])
             .env("WLR_RENDERER", "pixman")
             .spawn()?;
         sway.programs.push(program);
@@ -108,7 +111,9 @@ impl Sway {
             Command::new(program)
         };
         self.prepare(&mut command, program);
-        command.env("HOME", self.own()).env("XDG_RUNTIME_DIR", self.own());
+        command
+            .env("HOME", self.own())
+            .env("XDG_RUNTIME_DIR", self.own());
         command
     }
 

@@ -42,9 +42,11 @@ pub(crate) fn own(sway: &Sway, forms: &Forms) -> Result<()> {
     client.owned = forms.clone();
     client.device(&handle)?.set_selection(Some(&source));
     queue.roundtrip(&mut client)?;
-    std::thread::spawn(move || {
-        while !client.is_lost && queue.blocking_dispatch(&mut client).is_ok() {}
-    });
+    std::thread::spawn(
+        move || {
+            while !client.is_lost && queue.blocking_dispatch(&mut client).is_ok() {}
+        },
+    );
     Ok(())
 }
 

@@ -57,7 +57,11 @@ impl Window {
         let title = format!("window-{count}");
         let file = sway.path().join(&title);
         let script = |name: &str| files().join(name).into_os_string();
-        let mode = if kind == Kind::FootLine { "line" } else { "raw" };
+        let mode = if kind == Kind::FootLine {
+            "line"
+        } else {
+            "raw"
+        };
         let mut command = match kind {
             Kind::Foot | Kind::FootLine => {
                 let mut foot = sway.command("foot");
@@ -75,7 +79,10 @@ impl Window {
                 let is_old = matches!(kind, Kind::Gtk3 | Kind::Gtk3Simple);
                 let mut field = sway.command("/usr/bin/python3");
                 field.arg(script("field.py"));
-                field.arg(if is_old { "3" } else { "4" }).arg(&file).arg(&title);
+                field
+                    .arg(if is_old { "3" } else { "4" })
+                    .arg(&file)
+                    .arg(&title);
                 match kind {
                     Kind::Gtk3Simple => {
                         field.env("GTK_IM_MODULE", "gtk-im-context-simple");
