@@ -1,7 +1,8 @@
 //! Typing on Wayland, read back from real windows.
 //!
 //! A cell is a driver and a window; a run types the whole corpus there, text by text. WSTREAM_RUNS
-//! says how often instead of three times, RUN_SLOW_TESTS=1 two hundred times.
+//! says how often instead of three times, RUN_SLOW_TESTS=1 two hundred times. WSTREAM_BESIDE=1 tells
+//! what `wtype` makes of the same.
 
 #[path = "desk/common.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
@@ -75,12 +76,36 @@ fn matrix(
             "{:15} {speed:.0} characters per second, reading back included",
             kind.name()
         );
+        if std::env::var_os("WSTREAM_BESIDE").is_some() {
+            beside(&sway, &mut window, kind, &texts)?;
+        }
     }
     ensure!(
         wrong.is_empty(),
         "{} texts are wrong:\n{}",
         wrong.len(),
         wrong.join("\n")
+    );
+    Ok(())
+}
+
+/// Has `wtype` type the same, and says how that went.
+#[allow(clippy::print_stdout, reason = "for whoever runs it by hand")]
+fn beside(sway: &Sway, window: &mut Window, kind: Kind, texts: &[(String, String)]) -> Result<()> {
+    let start = std::time::Instant::now();
+    let (mut exact, mut characters) = (0, 0);
+    for (_, text) in texts.iter().cycle().take(texts.len() * runs()) {
+        let typed = sway.command("wtype").args(["--", text]).status()?;
+        let held = window.holds(text)?;
+        exact += usize::from(typed.success() && held.is_ok());
+        characters += text.chars().count();
+        window.empty()?;
+    }
+    let speed = characters as f64 / start.elapsed().as_secs_f64();
+    println!(
+        "{:15} wtype: {exact} of {} exact, {speed:.0} characters per second",
+        kind.name(),
+        texts.len() * runs()
     );
     Ok(())
 }
