@@ -11,7 +11,7 @@ mod sway;
 
 use anyhow::{Context as _, Result, ensure};
 use common::corpus;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use sway::{Forms, Kind, Sway, UserKeyboard, Window, list, own, read};
 use wstream_typing::wayland::{Clipboard, InputMethod, VirtualKeyboard};
 use wstream_typing::{Driver, Key, Purpose, Session, Stopped, Target, Unable};
@@ -389,6 +389,38 @@ fn a_text_stops_where_the_focus_goes_and_nothing_is_lost_of_what_was_said() -> R
                 "{characters} {came}"
             );
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_goes_into_a_locked_screen() -> Result<()> {
+    if !common::all_installed(&["swaylock"]) {
+        return Ok(());
+    }
+    for (open, kind) in [
+        (virtual_keyboard as fn(&Session) -> _, Kind::Foot),
+        (input_method, Kind::Gtk4),
+    ] {
+        let Some(sway) = Sway::raise()? else {
+            return Ok(());
+        };
+        let (window, mut driver) = begin(&sway, kind, open)?;
+        driver.type_text("before")?;
+        let mut lock = sway.command("swaylock").arg("--color=000000").spawn()?;
+        common::until("the screen is locked", || {
+            Ok(matches!(driver.target(), Err(Unable::NoTarget(_))).then_some(()))
+        })?;
+        ensure!(driver.type_text("secret").is_err());
+        let pid = Pid::from_raw(i32::try_from(lock.id())?).context("a process")?;
+        kill_process(pid, Signal::USR1)?;
+        lock.wait()?;
+        // Sway 1.7 itself gives it to no window then.
+        window.focus(&sway)?;
+        ready(&mut *driver)?;
+        driver.type_text(" after")?;
+        let held = window.holds("before after")?;
+        ensure!(held.is_ok(), "{}: {held:?}", kind.name());
     }
     Ok(())
 }
