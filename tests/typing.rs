@@ -394,7 +394,8 @@ async fn live(kind: &'static str) -> Result<()> {
             .iter()
             .map(|(at, _)| *at)
             .collect();
-        let history = history.lock().unwrap().clone();
+        let history = history.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = history.clone();
         let mut last = before.as_str();
         for (_, text) in &history {
             ensure!(text.starts_with(last), "{name}: {last:?} became {text:?}");
