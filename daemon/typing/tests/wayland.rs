@@ -122,6 +122,14 @@ fn what_an_input_method_commits_arrives_exactly() -> Result<()> {
 }
 
 #[test]
+fn a_busy_core_changes_nothing() -> Result<()> {
+    common::with_a_busy_core(|| {
+        matrix(virtual_keyboard, &[Kind::Foot, Kind::Gtk4], false)?;
+        matrix(input_method, &[Kind::Gtk3], true)
+    })
+}
+
+#[test]
 fn a_seat_without_a_keyboard_loses_no_character() -> Result<()> {
     for kind in [Kind::Foot, Kind::Gtk3, Kind::Gtk4] {
         let Some(sway) = Sway::raise()? else {

@@ -64,19 +64,14 @@ impl InputMethod {
             shows: false,
             pressed: None,
         };
-        driver.available()?;
+        if driver.compositor.state.field.is_taken() {
+            let why = "another input method is in use";
+            return Err(Unable::Absent(why.into()));
+        }
         driver
             .compositor
             .until(ACTIVATION, |state| state.field.is_active().then_some(()))?;
         Ok(driver)
-    }
-
-    fn available(&self) -> Result<(), Unable> {
-        if self.compositor.state.field.is_taken() {
-            let why = "another input method is in use";
-            return Err(Unable::Absent(why.into()));
-        }
-        Ok(())
     }
 
     /// Whether the field tells what stands in it.
@@ -239,7 +234,10 @@ impl Driver for InputMethod {
 
     fn target(&mut self) -> Result<Target, Unable> {
         self.compositor.sync()?;
-        self.available()?;
+        if self.compositor.state.field.is_taken() {
+            let why = "another input method is in use now";
+            return Err(Unable::Gone(why.into()));
+        }
         self.here()?;
         let mut target = self.compositor.state.toplevels.target()?;
         let purpose = self.compositor.state.field.purpose();

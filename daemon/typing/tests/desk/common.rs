@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -39,6 +40,21 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) 
         }
         std::thread::sleep(Duration::from_millis(4));
     }
+}
+
+/// Does something while one core has no time for anything else.
+pub(crate) fn with_a_busy_core(what: impl FnOnce() -> Result<()>) -> Result<()> {
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        });
+        let result = what();
+        ended.store(true, Ordering::Relaxed);
+        result
+    })
 }
 
 /// Whether all programs are there; what is not is said.
