@@ -1,8 +1,10 @@
-//! Typing through IBus, read back from real windows.
+//! Typing through IBus, read back from real windows. WSTREAM_RUNS says how often each text is typed
+//! instead of three times, RUN_SLOW_TESTS=1 two hundred times.
 
 mod desk;
 
 use anyhow::{Context as _, Result, ensure};
+use desk::common::{picture_file, runs};
 use desk::{Desk, Kind, Window, corpus, until};
 use wstream_typing::ibus::IBus;
 use wstream_typing::{Driver, Key, Session, Stopped, Unable};
@@ -59,7 +61,7 @@ fn what_is_committed_arrives_exactly_and_can_be_taken_away() -> Result<()> {
     let mut wrong = Vec::new();
     for kind in [Kind::Gtk3, Kind::Gtk4] {
         let (mut window, mut driver) = begin(&desk, &session, kind)?;
-        for (name, text) in corpus()?.iter().cycle().take(22 * 3) {
+        for (name, text) in corpus()?.iter().cycle().take(22 * runs()) {
             driver.type_text("keep é")?;
             let typed = driver.type_text(text);
             let all = window.holds(&format!("keep é{text}"))?;
@@ -107,6 +109,10 @@ fn words_that_may_change_are_shown_and_then_replaced() -> Result<()> {
         driver.type_text("Hello")?;
         ensure!(driver.preedit(" wörld 你")?);
         shown(" wörld 你")?;
+        if let Some(file) = picture_file(&format!("IBus {}", kind.name())) {
+            let file = file.display().to_string();
+            desk.run("import", &["-window", "root", &file])?;
+        }
         ensure!(
             window.holds("Hello")?.is_ok(),
             "shown words are not there yet"

@@ -10,17 +10,11 @@ mod common;
 mod sway;
 
 use anyhow::{Context as _, Result, ensure};
-use common::corpus;
+use common::{corpus, runs};
 use rustix::process::{Pid, Signal, kill_process};
 use sway::{Forms, Kind, Sway, UserKeyboard, Window, list, own, read};
 use wstream_typing::wayland::{Clipboard, InputMethod, VirtualKeyboard};
 use wstream_typing::{Driver, Key, Purpose, Session, Stopped, Target, Unable};
-
-fn runs() -> usize {
-    let told = std::env::var("WSTREAM_RUNS").ok();
-    let slow = std::env::var_os("RUN_SLOW_TESTS").map_or(3, |_| 200);
-    told.and_then(|told| told.parse().ok()).unwrap_or(slow)
-}
 
 fn virtual_keyboard(session: &Session) -> Result<Box<dyn Driver>, Unable> {
     Ok(Box::new(VirtualKeyboard::open(session)?))
@@ -254,15 +248,15 @@ fn words_that_may_change_are_shown_and_then_replaced() -> Result<()> {
     Ok(())
 }
 
-/// A picture of the screen, for whoever wants to look at it: WSTREAM_PICTURES names a folder.
+/// A picture of the screen, for whoever wants to look at it.
 fn picture(sway: &Sway, kind: Kind) -> Result<()> {
-    if let Some(dir) = std::env::var_os("WSTREAM_PICTURES") {
-        let file = std::path::Path::new(&dir).join(format!("{}.png", kind.name()));
-        // One frame later than the program has told.
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        ensure!(sway.command("grim").arg(file).status()?.success());
+    match common::picture_file(kind.name()) {
+        Some(file) => {
+            ensure!(sway.command("grim").arg(file).status()?.success());
+            Ok(())
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 #[test]

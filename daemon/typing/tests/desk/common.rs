@@ -28,6 +28,22 @@ pub(crate) fn corpus() -> Result<Vec<(String, String)>> {
         .collect()
 }
 
+/// How often each text is typed.
+pub(crate) fn runs() -> usize {
+    let told = std::env::var("WSTREAM_RUNS").ok();
+    let slow = std::env::var_os("RUN_SLOW_TESTS").map_or(3, |_| 200);
+    told.and_then(|told| told.parse().ok()).unwrap_or(slow)
+}
+
+/// Where a picture of a window that shows what may change is wanted: in the folder that
+/// WSTREAM_PICTURES names.
+pub(crate) fn picture_file(name: &str) -> Option<PathBuf> {
+    let dir = std::env::var_os("WSTREAM_PICTURES")?;
+    // The program has told, and draws some frames later.
+    std::thread::sleep(Duration::from_millis(200));
+    Some(Path::new(&dir).join(format!("{name}.png")))
+}
+
 /// Waits for something that another process does.
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let start = Instant::now();

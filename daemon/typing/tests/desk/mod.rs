@@ -1,7 +1,7 @@
 //! A private X11 desktop, and windows on it whose text can be read back.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-mod common;
+pub(crate) mod common;
 mod windows;
 
 use std::fs::{self, File};
