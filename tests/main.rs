@@ -12,6 +12,7 @@ mod many_finals;
 mod microphone;
 mod notify;
 mod plugins;
+mod preedit;
 mod remote;
 mod streaming;
 mod typing;

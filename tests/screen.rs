@@ -26,10 +26,20 @@ impl Screen {
 
     /// The number of the X server.
     pub fn display(&self) -> Result<String> {
-        let display = self.0.env.iter().find(|(name, _)| name == "DISPLAY");
-        display
-            .map(|(_, value)| value.to_string())
+        self.variable("DISPLAY")
             .context("this screen has no X server")
+    }
+
+    /// Where the compositor listens.
+    pub fn wayland(&self) -> Result<String> {
+        self.variable("WAYLAND_DISPLAY")
+            .context("this screen has no compositor")
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let mut variables = self.0.env.iter();
+        let found = variables.find(|(known, _)| known == name);
+        found.map(|(_, value)| value.to_string())
     }
 
     /// Writes a picture of the screen into `file`, and says how many colours it has.

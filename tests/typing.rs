@@ -1,5 +1,6 @@
-//! Text in windows: spoken into the daemon, read back from real windows on an X server. What the
-//! drivers do with other windows and layouts is tried in `daemon/typing`.
+//! Text in windows: spoken into the daemon, read back from real windows on an X server, and live
+//! also on a Wayland compositor. What the drivers do with other windows and layouts is tried in
+//! `daemon/typing`.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,21 +18,32 @@ use wstream_tests::{
 use zbus::{Fd, Variant};
 
 /// A desktop with a screen, a daemon on it, and a field that has the focus.
-struct Stage {
-    desktop: Desktop,
+pub(crate) struct Stage {
+    /// Of the screen: `x11` or `wayland`.
+    kind: &'static str,
+    pub(crate) desktop: Desktop,
     screen: Screen,
     daemon: Running,
     follower: Follower,
     field: Child,
-    file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Says a text each time that something is said.
     _server: Option<CountingServer>,
 }
 
 impl Stage {
-    /// With a real model's texts, or else with numbered ones; `None` where there is no screen.
+    /// On an X server.
     async fn raise(models: Option<&Path>, configuration: &str) -> Result<Option<Self>> {
-        let Some(screen) = Screen::raise("x11").await? else {
+        Self::raise_on("x11", models, configuration).await
+    }
+
+    /// With a real model's texts, or else with numbered ones; `None` where there is no screen.
+    pub(crate) async fn raise_on(
+        kind: &'static str,
+        models: Option<&Path>,
+        configuration: &str,
+    ) -> Result<Option<Self>> {
+        let Some(screen) = Screen::raise(kind).await? else {
             return Ok(None);
         };
         let nowhere = std::env::temp_dir();
@@ -52,6 +64,7 @@ impl Stage {
         let file = desktop.path().join("field");
         let field = open(&screen, &desktop, &file, "first").await?;
         Ok(Some(Stage {
+            kind,
             desktop,
             screen,
             daemon,
@@ -62,7 +75,7 @@ impl Stage {
         }))
     }
 
-    fn text(&self) -> Result<String> {
+    pub(crate) fn text(&self) -> Result<String> {
         Ok(std::fs::read_to_string(&self.file)?)
     }
 
@@ -78,7 +91,11 @@ impl Stage {
     }
 
     fn options(&self, when: &'static str) -> Result<HashMap<&'static str, Variant<'static>>> {
-        let variables = HashMap::from([("DISPLAY".to_owned(), self.screen.display()?)]);
+        let variable = match self.kind {
+            "x11" => ("DISPLAY".to_owned(), self.screen.display()?),
+            _ => ("WAYLAND_DISPLAY".to_owned(), self.screen.wayland()?),
+        };
+        let variables = HashMap::from([variable]);
         Ok(HashMap::from([
             (keys::TYPING, when.into()),
             (keys::DESKTOP, variables.into()),
@@ -86,7 +103,7 @@ impl Stage {
     }
 
     /// Says what is in a file, and waits until it has been typed, or it is said that it was not.
-    async fn say(&mut self, sound: &Path, when: &'static str) -> Result<Vec<Seen>> {
+    pub(crate) async fn say(&mut self, sound: &Path, when: &'static str) -> Result<Vec<Seen>> {
         let mut options = self.options(when)?;
         options.insert(keys::REALTIME, (when == "live").into());
         let sound = File::open(sound)?;
@@ -121,26 +138,34 @@ impl Stage {
         Ok((done.status.success(), String::from_utf8(said)?))
     }
 
-    async fn end(mut self) -> Result<()> {
+    pub(crate) async fn end(mut self) -> Result<()> {
         self.field.kill().await?;
         self.daemon.terminate().await
     }
 }
 
-/// Opens a text field and gives it the focus.
+/// Opens a text field and gives it the focus, which a new window on Wayland has.
 async fn open(screen: &Screen, desktop: &Desktop, file: &Path, title: &str) -> Result<Child> {
+    let is_x11 = screen.display().is_ok();
     let mut command = screen.command(desktop, "/usr/bin/python3");
+    let (backend, module) = match is_x11 {
+        true => ("x11", "gtk-im-context-simple"),
+        false => ("wayland", "wayland"),
+    };
     let field = command
         .arg(root().join("tests/typing/field.py"))
         .args(["3".as_ref(), file.as_os_str(), title.as_ref()])
         .envs([
-            ("GDK_BACKEND", "x11"),
+            ("GDK_BACKEND", backend),
+            ("GTK_IM_MODULE", module),
             ("NO_AT_BRIDGE", "1"),
             ("GSETTINGS_BACKEND", "memory"),
         ])
         .stderr(Stdio::null())
         .spawn()?;
-    focus(screen, desktop, title).await?;
+    if is_x11 {
+        focus(screen, desktop, title).await?;
+    }
     let focused = file.with_extension("focus");
     for _ in 0..1000 {
         if focused.exists() {
@@ -331,15 +356,24 @@ fn recordings() -> usize {
 type History = Arc<Mutex<Vec<(Instant, String)>>>;
 
 #[tokio::test]
+async fn words_stand_in_the_window_while_they_are_said() -> Result<()> {
+    live("x11").await
+}
+
+#[tokio::test]
+async fn words_stand_in_a_window_of_wayland_while_they_are_said() -> Result<()> {
+    live("wayland").await
+}
+
 #[allow(
     clippy::print_stdout,
     reason = "the times are for whoever runs it by hand"
 )]
-async fn words_stand_in_the_window_while_they_are_said() -> Result<()> {
+async fn live(kind: &'static str) -> Result<()> {
     let (Some(models), Some(corpus)) = (models_with("tiny.en"), corpus()) else {
         return Ok(());
     };
-    let Some(mut stage) = Stage::raise(Some(&models), "").await? else {
+    let Some(mut stage) = Stage::raise_on(kind, Some(&models), "").await? else {
         return Ok(());
     };
     let listed = std::fs::read_to_string(root().join("tests/bench/list.txt"))?;
@@ -360,7 +394,8 @@ async fn words_stand_in_the_window_while_they_are_said() -> Result<()> {
             .iter()
             .map(|(at, _)| *at)
             .collect();
-        let history = history.lock().unwrap().clone();
+        let history = history.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = history.clone();
         let mut last = before.as_str();
         for (_, text) in &history {
             ensure!(text.starts_with(last), "{name}: {last:?} became {text:?}");
@@ -385,7 +420,7 @@ async fn words_stand_in_the_window_while_they_are_said() -> Result<()> {
     ensure!(!delays.is_empty(), "nothing was committed before its end");
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
     println!(
-        "{} recordings, {} times committed words: in the window {:.0} ms after their signal (p50), {:.0} (p95), {:.0} (most)",
+        "{kind}: {} recordings, {} times committed words: in the window {:.0} ms after their signal (p50), {:.0} (p95), {:.0} (most)",
         words_late.len(),
         delays.len(),
         at(0.5),

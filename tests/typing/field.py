@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A window with one GTK text field that has the keyboard focus.
 
-    field.py 3|4 FILE TITLE
+    field.py 3|4 FILE TITLE [password]
 
 FILE always holds the field's text, FILE.focus exists once the field has had the focus, and
 FILE.preedit holds each pre-edit text that was shown, one a line, as JSON. SIGUSR1 empties the
@@ -14,6 +14,7 @@ import sys
 import gi
 
 major, path, title = sys.argv[1:4]
+is_secret = sys.argv[4:] == ["password"]
 gi.require_version("Gtk", f"{major}.0")
 from gi.repository import GLib, Gtk  # noqa: E402 (the version comes first)
 
@@ -47,6 +48,9 @@ def focused(*_):
 cleared = 0
 write(path, "")
 entry = Gtk.Entry()
+if is_secret:
+    entry.set_visibility(False)
+    entry.set_input_purpose(Gtk.InputPurpose.PASSWORD)
 entry.connect("changed", lambda entry: write(path, entry.get_text()))
 loop = GLib.MainLoop()
 window = Gtk.Window(title=title)

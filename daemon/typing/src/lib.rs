@@ -3,16 +3,28 @@
 //! Everything here blocks and belongs on a thread of its own. Nothing is read from this process's
 //! environment: what a driver needs to know of the desktop is in [`Session`].
 
+mod copying;
 pub mod driver;
+pub mod ibus;
 pub mod session;
 mod terminals;
+pub mod wayland;
 pub mod x11;
 
+pub use copying::{Serving, copy};
 pub use driver::{Driver, Key, Open, Purpose, Stopped, Target, Typed, Unable};
 pub use session::Session;
 pub use terminals::is_terminal;
-pub use x11::clipboard::{Serving, copy};
 
 /// The drivers by the names that the configuration has for them, in the order in which they are
 /// tried unless it says otherwise.
-pub const DRIVERS: &[(&str, Open)] = &[("x11", x11::open), ("clipboard", x11::clipboard::open)];
+///
+/// In a Wayland session `x11` has a target only while a window of XWayland has the focus.
+pub const DRIVERS: &[(&str, Open)] = &[
+    ("wayland-input-method", wayland::open_input_method),
+    ("wayland-virtual-keyboard", wayland::open_virtual_keyboard),
+    ("x11", x11::open),
+    ("ibus", ibus::open),
+    ("clipboard", x11::clipboard::open),
+    ("wayland-clipboard", wayland::open_clipboard),
+];

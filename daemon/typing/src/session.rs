@@ -12,7 +12,7 @@ pub struct Session {
 
 impl Session {
     /// The variables that are taken over; everything else is dropped.
-    pub const VARIABLES: [&'static str; 8] = [
+    pub const VARIABLES: [&'static str; 10] = [
         "DISPLAY",
         "XAUTHORITY",
         "WAYLAND_DISPLAY",
@@ -21,6 +21,9 @@ impl Session {
         "XDG_CURRENT_DESKTOP",
         "DBUS_SESSION_BUS_ADDRESS",
         "IBUS_ADDRESS",
+        // IBus writes below them where it listens.
+        "HOME",
+        "XDG_CONFIG_HOME",
     ];
 
     /// Those of [`Self::VARIABLES`] among `variables`; empty ones count as absent.

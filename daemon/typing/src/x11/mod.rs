@@ -14,7 +14,7 @@ mod hands;
 mod layout;
 mod look;
 mod readers;
-mod removal;
+pub(crate) mod removal;
 mod server;
 mod spares;
 #[cfg(test)]

@@ -1,15 +1,19 @@
 //! A private X11 desktop, and windows on it whose text can be read back.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod common;
 mod windows;
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use wstream_typing::Session;
 
+pub(crate) use common::all_installed;
+use common::no_hints;
+pub(crate) use common::{corpus, files, until};
 pub(crate) use windows::{Kind, Window};
 
 /// A screen that nobody looks at; it and its windows end when this is dropped.
@@ -20,20 +24,17 @@ pub(crate) struct Desk {
     /// In the order in which they were started.
     programs: Vec<Child>,
     managed: bool,
+    /// What windows are told by their environment.
+    hints: Vec<(&'static str, String)>,
 }
 
 impl Desk {
     /// Raises a screen, with a window manager if `managed`; `None` where something is not
     /// installed, which it says.
     pub(crate) fn raise(managed: bool) -> Result<Option<Self>> {
-        for program in ["Xvfb", "setxkbmap", "xdotool", "xterm", "icewm", "python3"] {
-            if !installed(program) {
-                #[allow(clippy::print_stderr, reason = "a skipped test says so")]
-                {
-                    eprintln!("skipped: {program} is not installed: run tests/run.sh packages");
-                }
-                return Ok(None);
-            }
+        let needed = ["Xvfb", "setxkbmap", "xdotool", "xterm", "icewm", "python3"];
+        if !all_installed(&needed) {
+            return Ok(None);
         }
         let dir = tempfile::tempdir()?;
         let number = dir.path().join("display");
@@ -53,6 +54,7 @@ impl Desk {
             dir,
             programs: vec![server],
             managed,
+            hints: Vec::new(),
         };
         until("the X server is ready", || {
             let text = fs::read_to_string(&number).unwrap_or_default();
@@ -61,8 +63,7 @@ impl Desk {
         .map(|text| desk.display = format!(":{}", text.trim()))?;
         desk.layout("us")?;
         if managed {
-            let manager = desk.command("icewm").spawn()?;
-            desk.programs.push(manager);
+            desk.start("icewm", &[])?;
             until("the window manager is ready", || {
                 let said = desk
                     .command("xprop")
@@ -89,30 +90,12 @@ impl Desk {
             let name = format!("{}.{end}", program.rsplit('/').next().unwrap_or(program));
             File::create(self.dir.path().join(name)).map_or_else(|_| Stdio::null(), Stdio::from)
         };
-        for unset in [
-            "WAYLAND_DISPLAY",
-            "XMODIFIERS",
-            "GTK_IM_MODULE",
-            "QT_IM_MODULE",
-            "XAUTHORITY",
-        ] {
-            command.env_remove(unset);
-        }
-        command
+        no_hints(&mut command)
             .env("DISPLAY", &self.display)
             .env("HOME", self.dir.path())
             .env("XDG_RUNTIME_DIR", self.dir.path())
-            .env("LC_ALL", "C.UTF-8")
             .envs([("GDK_BACKEND", "x11"), ("QT_QPA_PLATFORM", "xcb")])
-            .envs([
-                ("NO_AT_BRIDGE", "1"),
-                ("GTK_A11Y", "none"),
-                ("GSK_RENDERER", "cairo"),
-            ])
-            .envs([
-                ("GSETTINGS_BACKEND", "memory"),
-                ("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent"),
-            ])
+            .envs(self.hints.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log("out"))
             .stderr(log("err"));
@@ -155,6 +138,27 @@ impl Desk {
         Ok(())
     }
 
+    /// Tells something to all windows that are opened from now on.
+    pub(crate) fn hint(&mut self, name: &'static str, value: &str) {
+        self.hints.push((name, value.to_owned()));
+    }
+
+    /// Starts a program that runs as long as the screen is there.
+    pub(crate) fn start(&mut self, program: &str, arguments: &[&str]) -> Result<()> {
+        let program = self.command(program).args(arguments).spawn()?;
+        self.programs.push(program);
+        Ok(())
+    }
+
+    /// Ends the program that was started last, as a crash does.
+    pub(crate) fn kill_last(&mut self) -> Result<()> {
+        if let Some(mut program) = self.programs.pop() {
+            program.kill()?;
+            program.wait()?;
+        }
+        Ok(())
+    }
+
     /// Ends the X server, as a crash does.
     pub(crate) fn kill_server(&mut self) -> Result<()> {
         let mut server = self.programs.remove(0);
@@ -175,42 +179,4 @@ impl Drop for Desk {
             let _ = program.wait();
         }
     }
-}
-
-/// The project's files for these tests.
-pub(crate) fn files() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/typing")
-}
-
-/// The corpus: names and texts.
-pub(crate) fn corpus() -> Result<Vec<(String, String)>> {
-    let file = fs::read_to_string(files().join("corpus.tsv"))?;
-    let lines = file.lines().filter(|line| !line.starts_with('#'));
-    lines
-        .map(|line| {
-            let (name, text) = line
-                .split_once('\t')
-                .context("a corpus line has no tabulator")?;
-            Ok((name.to_owned(), text.to_owned()))
-        })
-        .collect()
-}
-
-/// Waits for something that another process does.
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look()? {
-            return Ok(found);
-        }
-        if start.elapsed() > Duration::from_secs(30) {
-            bail!("waited in vain until {what}");
-        }
-        std::thread::sleep(Duration::from_millis(4));
-    }
-}
-
-fn installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }

@@ -1,13 +1,10 @@
 //! Windows that take text.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Child;
-use std::time::{Duration, Instant};
+use std::ops::Deref;
 
-use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::Result;
 
+use super::common::Held;
 use super::{Desk, files, until};
 
 /// What takes the text.
@@ -41,10 +38,7 @@ impl Kind {
 pub(crate) struct Window {
     pub(crate) kind: Kind,
     pub(crate) id: String,
-    program: Child,
-    /// The process that the text is in: the program, or what runs in the terminal.
-    file: PathBuf,
-    cleared: u32,
+    held: Held,
 }
 
 impl Window {
@@ -86,22 +80,16 @@ impl Window {
                 .ok()
                 .and_then(|found| Some(found.lines().next()?.to_owned())))
         })?;
+        let in_terminal = matches!(kind, Kind::Xterm | Kind::XtermLine);
         let mut window = Window {
             kind,
             id,
-            program,
-            file,
-            cleared: 0,
+            held: Held::new(program, in_terminal, file),
         };
-        until("the window shows its text", || {
-            Ok(window.file.exists().then_some(()))
-        })?;
+        window.held.wait()?;
         window.focus(desk)?;
-        if !matches!(kind, Kind::Xterm | Kind::XtermLine) {
-            let focused = window.beside("focus");
-            until("the field has the focus", || {
-                Ok(focused.exists().then_some(()))
-            })?;
+        if !in_terminal {
+            window.held.wait_for_focus()?;
         }
         window.clear(desk)?;
         Ok(window)
@@ -118,67 +106,16 @@ impl Window {
             .map(|_| ())
     }
 
-    /// The text that it holds.
-    pub(crate) fn text(&self) -> Result<String> {
-        Ok(String::from_utf8_lossy(&fs::read(&self.file)?).into_owned())
-    }
-
-    /// Waits until it holds `text`, and returns what it holds when that does not come about.
-    pub(crate) fn holds(&self, text: &str) -> Result<std::result::Result<(), String>> {
-        // Under load a window may take seconds for what it was sent.
-        let start = Instant::now();
-        loop {
-            let now = self.text()?;
-            if now == text {
-                return Ok(Ok(()));
-            }
-            if start.elapsed() > Duration::from_secs(2) {
-                return Ok(Err(now));
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-
     /// Empties it.
-    pub(crate) fn clear(&mut self, desk: &Desk) -> Result<()> {
-        self.cleared += 1;
-        let pid = match self.kind {
-            Kind::Xterm | Kind::XtermLine => {
-                let found = desk.run("pgrep", &["-P", &self.program.id().to_string()])?;
-                found.trim().parse()?
-            }
-            _ => i32::try_from(self.program.id())?,
-        };
-        let pid = Pid::from_raw(pid).context("a process has a number")?;
-        kill_process(pid, Signal::USR1)?;
-        let (cleared, count) = (self.beside("cleared"), self.cleared.to_string());
-        until("the window is empty", || {
-            Ok((fs::read_to_string(&cleared).unwrap_or_default() == count).then_some(()))
-        })?;
-        ensure!(
-            self.text()?.is_empty(),
-            "an emptied window holds {:?}",
-            self.text()?
-        );
-        Ok(())
-    }
-
-    /// Stops its program, or lets it go on.
-    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.program.id())?).context("a process")?;
-        Ok(kill_process(pid, signal)?)
-    }
-
-    fn beside(&self, end: &str) -> PathBuf {
-        let mut path = self.file.clone().into_os_string();
-        path.push(format!(".{end}"));
-        path.into()
+    pub(crate) fn clear(&mut self, _: &Desk) -> Result<()> {
+        self.held.empty()
     }
 }
 
-impl Drop for Window {
-    fn drop(&mut self) {
-        let _ = self.program.kill();
-        let _ = self.program.wait();
+impl Deref for Window {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        &self.held
     }
 }

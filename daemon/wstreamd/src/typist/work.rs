@@ -70,8 +70,10 @@ impl Work {
                 }
             }
             ToTypist::Began { utterance } => {
+                // Asked also where it does not matter: drivers are opened, and fields become
+                // active, while something is said rather than behind it.
+                let place = self.out.place().ok();
                 if !self.out.settings().follow_focus {
-                    let place = self.out.place().ok();
                     self.began
                         .push_back((utterance, place.map(|(_, target)| target.id)));
                     bound(&mut self.began);
