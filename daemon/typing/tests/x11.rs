@@ -4,6 +4,10 @@
 //! says how often instead of three times, RUN_SLOW_TESTS=1 two hundred times.
 
 mod desk;
+#[path = "x11/held.rs"]
+mod held;
+#[path = "x11/user.rs"]
+mod user;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

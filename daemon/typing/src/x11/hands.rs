@@ -43,6 +43,8 @@ pub(super) struct Hands {
     pub(super) limits: Limits,
     /// Keys that the user holds and that were lifted, with the request that did.
     lifted: Vec<(u8, Sequence)>,
+    /// Requests of ours that let go of such a key after pressing it for a character.
+    own: Vec<Sequence>,
     /// Locks that were on and have been taken off.
     locks: u8,
     /// A key was put back, so the server may take it for held by us although the user let go.
@@ -100,15 +102,22 @@ impl Hands {
     /// Looks which of the lifted keys the user has let go of meanwhile.
     fn hear(&mut self, server: &mut Server) -> Result<(), Unable> {
         let news = server.news()?;
-        for heard in &news {
-            if let News::Released { keycode, at } = heard {
+        self.note(&news);
+        let others = |news: &News| !matches!(news, News::Released { .. });
+        server.keep(news.into_iter().filter(others).collect());
+        Ok(())
+    }
+
+    /// Notes which of the lifted keys the user has let go of.
+    pub(super) fn note(&mut self, news: &[News]) {
+        for heard in news {
+            if let News::Released { keycode, at } = heard
+                && !self.own.contains(at)
+            {
                 self.lifted
                     .retain(|(lifted, by)| lifted != keycode || at <= by);
             }
         }
-        let others = |news: &News| !matches!(news, News::Released { .. });
-        server.keep(news.into_iter().filter(others).collect());
-        Ok(())
     }
 
     /// Leaves the modifiers as the user holds them.
@@ -118,6 +127,7 @@ impl Hands {
         }
         server.sync()?;
         self.hear(server)?;
+        self.own.clear();
         for (keycode, _) in std::mem::take(&mut self.lifted) {
             fake(server, KEY_PRESS_EVENT, keycode)?;
             self.put_back = true;
@@ -155,7 +165,7 @@ impl Hands {
 
     /// Presses and releases a key with its modifiers, and says from which request on.
     pub(super) fn stroke(
-        &self,
+        &mut self,
         server: &Server,
         layout: &Layout,
         stroke: Stroke,
@@ -172,7 +182,10 @@ impl Hands {
         let at = fake(server, KEY_PRESS_EVENT, stroke.keycode)?;
         fake(server, KEY_RELEASE_EVENT, stroke.keycode)?;
         for &holder in holders.iter().rev() {
-            fake(server, KEY_RELEASE_EVENT, holder)?;
+            let at = fake(server, KEY_RELEASE_EVENT, holder)?;
+            if self.lifted.iter().any(|(lifted, _)| *lifted == holder) {
+                self.own.push(at);
+            }
         }
         server.connection.flush().map_err(gone)?;
         Ok(at)

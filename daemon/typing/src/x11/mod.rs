@@ -120,6 +120,7 @@ impl X11 {
 
     fn take_news(&mut self) -> Result<Vec<News>, Unable> {
         let news = self.server.news()?;
+        self.hands.note(&news);
         if news.contains(&News::Keyboard) {
             self.board.forget();
         }

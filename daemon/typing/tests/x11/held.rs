@@ -1,0 +1,132 @@
+//! Keys that the user holds, or presses and lets go of, while text is typed.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use wstream_typing::Driver as _;
+use wstream_typing::x11::{Limits, X11};
+use xkeysym::key;
+
+use crate::desk::{Desk, Kind, Window, until};
+use crate::user::{State, User};
+
+/// Keys of the layout, spare keys, both levels; long enough that the user can do something
+/// meanwhile.
+const TEXT: &str = "The quick brown Fox, ÄÖÜß @ €: \"Привет\" 你好 — don't PANIC! $PATH \\back/slash ";
+
+const MODIFIERS: [(&str, u32); 6] = [
+    ("Shift", key::Shift_L),
+    ("Ctrl", key::Control_L),
+    ("Alt", key::Alt_L),
+    ("Super", key::Super_L),
+    ("AltGr", key::ISO_Level3_Shift),
+    ("Caps Lock", key::Caps_Lock),
+];
+
+/// When the user lets go of the key that was held when typing began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Release {
+    /// Before it is lifted.
+    Soon,
+    /// While text arrives.
+    Meanwhile,
+    /// Behind the text.
+    Afterwards,
+}
+
+/// Types while a key is held; answers with what is wrong.
+fn hold(
+    desk: &Desk,
+    user: &User,
+    driver: &mut X11,
+    window: &mut Window,
+    keycode: u8,
+    release: Release,
+) -> Result<Option<String>> {
+    let text = TEXT.repeat(4);
+    let before = user.state()?;
+    user.press(keycode)?;
+    let held = user.state()?;
+    ensure!(held != before, "the key {keycode} does nothing");
+    let result = std::thread::scope(|scope| {
+        let typing = scope.spawn(|| driver.type_text(&text));
+        match release {
+            Release::Soon => user.release(keycode)?,
+            Release::Meanwhile => {
+                until("text arrives", || {
+                    Ok((!window.text()?.is_empty() || typing.is_finished()).then_some(()))
+                })?;
+                user.release(keycode)?;
+            }
+            Release::Afterwards => {}
+        }
+        let in_time = release == Release::Afterwards || !typing.is_finished();
+        anyhow::Ok((typing.join().expect("a driver does not panic"), in_time))
+    });
+    let (typed, in_time) = result?;
+    let exact = window.holds(&text)?;
+    let after = user.state()?;
+    if release == Release::Afterwards {
+        user.release(keycode)?;
+    }
+    let free = user.state()?;
+    // A lock that the key has switched stays on, and another press takes it off again.
+    let locked = held.locked;
+    let released = State {
+        held: before.held,
+        locked,
+        down: before.down.clone(),
+    };
+    let wanted = match release {
+        Release::Afterwards => &held,
+        _ => &released,
+    };
+    let mut wrong = Vec::new();
+    if typed.as_ref().map(|typed| typed.characters) != Ok(text.chars().count()) {
+        wrong.push(format!("{typed:?}"));
+    }
+    wrong.extend(exact.err());
+    if after != *wanted {
+        wrong.push(format!("the keyboard is left as {after:?}, not {wanted:?}"));
+    }
+    if free != released {
+        wrong.push(format!("let go of, it is {free:?}, not {released:?}"));
+    }
+    if !in_time && release == Release::Meanwhile {
+        wrong.push("the text was there before the key was let go of".to_owned());
+    }
+    if locked != before.locked {
+        user.press(keycode)?;
+        user.release(keycode)?;
+        ensure!(user.state()? == before, "the lock stays on");
+    }
+    window.clear(desk)?;
+    Ok((!wrong.is_empty()).then(|| wrong.join(", ")))
+}
+
+#[test]
+fn a_held_modifier_does_no_harm_and_stays_held() -> Result<()> {
+    let Some(desk) = Desk::raise(false)? else {
+        return Ok(());
+    };
+    desk.layout("de")?;
+    let user = User::sit_down(&desk)?;
+    let mut wrong = Vec::new();
+    for kind in Kind::ALL {
+        let mut window = Window::open(&desk, kind)?;
+        let mut driver = X11::open(&desk.session())?;
+        driver.set_limits(Limits {
+            modifiers: Duration::from_millis(200),
+            ..Limits::default()
+        });
+        for (name, sym) in MODIFIERS {
+            let keycode = user.key(sym)?;
+            for release in [Release::Soon, Release::Meanwhile, Release::Afterwards] {
+                let found = hold(&desk, &user, &mut driver, &mut window, keycode, release)?;
+                wrong.extend(found.map(|it| format!("{} {name} {release:?}: {it}", kind.name())));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
