@@ -4,11 +4,13 @@
 //! environment: what a driver needs to know of the desktop is in [`Session`].
 
 pub mod driver;
+mod lock;
 pub mod session;
 mod terminals;
 pub mod x11;
 
 pub use driver::{Driver, Key, Open, Purpose, Stopped, Target, Typed, Unable};
+pub use lock::Lock;
 pub use session::Session;
 pub use terminals::is_terminal;
 pub use x11::clipboard::{Serving, copy};

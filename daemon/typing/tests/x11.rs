@@ -6,6 +6,10 @@
 mod desk;
 #[path = "x11/held.rs"]
 mod held;
+#[path = "x11/leaving.rs"]
+mod leaving;
+#[path = "x11/talking.rs"]
+mod talking;
 #[path = "x11/user.rs"]
 mod user;
 

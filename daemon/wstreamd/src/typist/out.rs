@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use wstream_typing::{Driver, Key, Open, Purpose, Session, Stopped, Target, Unable};
+use wstream_typing::{Driver, Key, Lock, Open, Purpose, Session, Stopped, Target, Unable};
 
 use super::chain::Chain;
 use super::joining::{Before, join};
@@ -29,6 +29,7 @@ pub(super) struct Out {
     table: &'static [(&'static str, Open)],
     settings: TypingSettings,
     chain: Chain,
+    lock: Lock,
     /// What was typed last, to be taken away again.
     typed: Vec<Piece>,
     /// Counts texts, so that the pieces of one are taken away at once.
@@ -60,6 +61,7 @@ impl Out {
         session: Session,
     ) -> Self {
         Out {
+            lock: Lock::of(&session),
             chain: Chain::new(table, &settings.drivers, session),
             table,
             settings,
@@ -87,6 +89,10 @@ impl Out {
     pub(super) fn move_to(&mut self, session: Session) -> bool {
         let is_new = session != *self.chain.session();
         if is_new {
+            // Who does not say where its bus is means the one that is known.
+            if session.get("DBUS_SESSION_BUS_ADDRESS").is_some() {
+                self.lock = Lock::of(&session);
+            }
             self.reopen(session);
         }
         is_new
@@ -105,7 +111,19 @@ impl Out {
 
     /// Where a text would go now.
     pub(super) fn place(&mut self) -> Result<Place, Unable> {
-        self.chain.pick(0)
+        self.pick(0)
+    }
+
+    /// The first driver from place `from` on that has a target; none while the screen is locked.
+    fn pick(&mut self, from: usize) -> Result<Place, Unable> {
+        if self.has_desktop()
+            && let Some(holder) = self.lock.holder()
+        {
+            tracing::debug!(holder, "the screen is locked");
+            let why = "the screen is locked: unlock it";
+            return Err(Unable::Unsafe(why.to_owned()));
+        }
+        self.chain.pick(from)
     }
 
     /// A text as it goes on from what stands where it would go; empty where it would go nowhere.
@@ -138,7 +156,7 @@ impl Out {
         }
         let mut from = 0;
         loop {
-            let place = self.chain.pick(from).map_err(none_of)?;
+            let place = self.pick(from).map_err(none_of)?;
             if place.1.purpose == Purpose::Password {
                 let why = "a password field has the focus".to_owned();
                 return Err(none_of(Unable::Unsafe(why)));
@@ -279,7 +297,7 @@ impl Out {
         let Some(piece) = self.typed.pop() else {
             return Err(not_typed("nothing was typed that can be taken away"));
         };
-        let refused = match self.chain.pick(0) {
+        let refused = match self.pick(0) {
             Err(why) => Some(stays(&why)),
             Ok(now) if !is_same(&piece.place, &now) => Some(not_typed(
                 "another window has the focus than the one that was typed into: go back there first",
@@ -312,7 +330,7 @@ impl Out {
 
     /// Shows words that may still change where they would be typed.
     pub(super) fn preedit(&mut self, text: &str) {
-        let Ok((at, target)) = self.chain.pick(0) else {
+        let Ok((at, target)) = self.pick(0) else {
             return;
         };
         if target.purpose == Purpose::Password {
