@@ -1,6 +1,9 @@
 //! Text in windows: spoken into the daemon, read back from real windows on an X server. What the
 //! drivers do with other windows and layouts is tried in `daemon/typing`.
 
+#[path = "typing/held_back.rs"]
+mod held_back;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};

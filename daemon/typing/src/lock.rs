@@ -21,7 +21,10 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Lock screens on the session's bus: name and interface, and object.
 const SCREENS: [(&str, &str); 2] = [
-    ("org.freedesktop.ScreenSaver", "/org/freedesktop/ScreenSaver"),
+    (
+        "org.freedesktop.ScreenSaver",
+        "/org/freedesktop/ScreenSaver",
+    ),
     ("org.gnome.ScreenSaver", "/org/gnome/ScreenSaver"),
 ];
 
@@ -77,10 +80,7 @@ impl Lock {
             system,
         } = self.buses.as_mut()?;
         runtime.block_on(async {
-            let (screen, hint) = tokio::join!(
-                session.ask(active_screen),
-                system.ask(locked_hint)
-            );
+            let (screen, hint) = tokio::join!(session.ask(active_screen), system.ask(locked_hint));
             screen.or(hint)
         })
     }
@@ -166,8 +166,16 @@ async fn locked_hint(bus: &Connection) -> zbus::Result<Option<&'static str>> {
     let interface = "org.freedesktop.login1.Session".try_into()?;
     // Who is in no session has no such object.
     let hint = properties.get(interface, "LockedHint").await;
-    let locked = hint.is_ok_and(|hint| bool::try_from(hint).unwrap_or(false));
-    Ok(locked.then_some(LOGIND))
+    let locked = hint.map_err(zbus::Error::from).and_then(|hint| {
+        let locked = bool::try_from(hint);
+        locked.map_err(|error| zbus::Error::Failure(error.to_string()))
+    });
+    Ok(locked
+        .inspect_err(
+            |error| tracing::debug!(%error, "logind does not say whether the screen is locked"),
+        )
+        .unwrap_or(false)
+        .then_some(LOGIND))
 }
 
 /// Whether somebody has the name: asking one that nobody has would start a program.

@@ -205,8 +205,7 @@ impl X11 {
         self.same(&ground.focus, &look)?;
         // The focus may have gone since it was looked at: then it is looked at again first.
         let may_be_left = left_before(&news, &ground.focus, Sequence::MAX);
-        let same =
-            look.calm(&ground.look) && !news.contains(&News::Keyboard) && !may_be_left;
+        let same = look.calm(&ground.look) && !news.contains(&News::Keyboard) && !may_be_left;
         if !same {
             self.settle(ground)?;
         }

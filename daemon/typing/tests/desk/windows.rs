@@ -139,6 +139,23 @@ impl Window {
         }
     }
 
+    /// Whether it comes to hold `text` before it has been quiet for a while with something else.
+    pub(crate) fn arrives(&self, text: &str) -> Result<bool> {
+        const QUIET: Duration = Duration::from_millis(300);
+        let (mut last, mut since) = (self.text()?, Instant::now());
+        while since.elapsed() < QUIET {
+            if last == text {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            let now = self.text()?;
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+        }
+        Ok(last == text)
+    }
+
     /// Empties it.
     pub(crate) fn clear(&mut self, desk: &Desk) -> Result<()> {
         self.cleared += 1;

@@ -11,7 +11,8 @@ use crate::desk::{Desk, Kind, Window, until};
 use crate::user::{State, User};
 
 /// Keys of the layout, spare keys, both levels; nothing in it removes text as a shortcut.
-const TEXT: &str = "The swift brown Fox, ÄÖÜß @ €: \"Привет\" 你好 — don't PANIC! $PATH \\back/slash ";
+const TEXT: &str =
+    "The swift brown Fox, ÄÖÜß @ €: \"Привет\" 你好 — don't PANIC! $PATH \\back/slash ";
 
 const MODIFIERS: [(&str, u32); 6] = [
     ("Shift", key::Shift_L),
@@ -220,7 +221,11 @@ fn a_modifier_pressed_while_text_arrives_is_lifted_or_told() -> Result<()> {
             let keycode = user.key(sym)?;
             for _ in 0..times() {
                 let found = press(&desk, &user, &mut driver, &mut window, keycode)?;
-                wrong.extend(found.iter().map(|it| format!("{} {name}: {it}", kind.name())));
+                wrong.extend(
+                    found
+                        .iter()
+                        .map(|it| format!("{} {name}: {it}", kind.name())),
+                );
             }
         }
     }

@@ -52,7 +52,12 @@ fn what_follows_a_lost_focus_is_kept_back() -> Result<()> {
         // under way when the focus went, is in the other.
         let counted = first(&text, stopped.characters);
         let held = window.holds(&counted)?;
-        ensure!(held.is_ok(), "{}: {stopped:?} {held:?} other {:?}", kind.name(), other.text());
+        ensure!(
+            held.is_ok(),
+            "{}: {stopped:?} {held:?} other {:?}",
+            kind.name(),
+            other.text()
+        );
         let next = text.chars().nth(stopped.characters).context("it was all")?;
         // The driver goes on as if nothing had happened.
         let typed = driver.type_text("after")?;

@@ -210,11 +210,15 @@ impl Out {
         };
         let mut out = String::new();
         let mut stopped = None;
-        for part in parts {
-            let went = match &part {
-                Part::Text(text) => type_slowly(driver, text, rate),
-                Part::Key(key) => driver.press(*key, 1).map(|()| (0, true)),
+        for (number, part) in parts.into_iter().enumerate() {
+            let stays = match number {
+                0 => Ok(()),
+                _ => still_there(driver, &place.1).map_err(none_of),
             };
+            let went = stays.and_then(|()| match &part {
+                Part::Text(text) => type_slowly(driver, &place.1, text, rate),
+                Part::Key(key) => driver.press(*key, 1).map(|()| (0, true)),
+            });
             match (went, part) {
                 (Ok((characters, verified)), Part::Text(text)) => {
                     gone.characters += characters;
@@ -348,6 +352,7 @@ impl Out {
 /// verified.
 fn type_slowly(
     driver: &mut dyn Driver,
+    target: &Target,
     text: &str,
     per_second: Option<u32>,
 ) -> Result<(usize, bool), Stopped> {
@@ -365,7 +370,12 @@ fn type_slowly(
         let due = Duration::from_secs_f64(piece.len() as f64 / f64::from(per_second));
         let start = Instant::now();
         let piece: String = piece.iter().collect();
-        let typed = driver.type_text(&piece).map_err(|stopped| Stopped {
+        let stays = match characters {
+            0 => Ok(()),
+            _ => still_there(driver, target).map_err(none_of),
+        };
+        let typed = stays.and_then(|()| driver.type_text(&piece));
+        let typed = typed.map_err(|stopped| Stopped {
             characters: characters + stopped.characters,
             ..stopped
         })?;
@@ -374,6 +384,16 @@ fn type_slowly(
         std::thread::sleep(due.saturating_sub(start.elapsed()));
     }
     Ok((characters, verified))
+}
+
+/// That the rest of a text would go where its beginning went: a driver sees to that only within
+/// what it is given at once.
+fn still_there(driver: &mut dyn Driver, target: &Target) -> Result<(), Unable> {
+    if driver.target()?.id == target.id {
+        return Ok(());
+    }
+    let why = "the focus has gone to another window: what was typed so far stays";
+    Err(Unable::NoTarget(why.to_owned()))
 }
 
 /// Whether a place is the same; where the system does not tell windows apart, every one is.
