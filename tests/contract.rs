@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use futures_util::StreamExt as _;
 use wstream_api::{Error, keys};
-use wstream_tests::{Desktop, Follower, Seen, models_with, running, said, sound};
+use wstream_tests::{CountingServer, Desktop, Follower, Seen, models_with, running, said, sound};
 use zbus::Fd;
 
 /// Members of an interface of ours as `kind name` → signature, direction and annotations, read from
@@ -117,8 +117,46 @@ async fn every_member_works_through_the_published_proxy() -> Result<()> {
     proxy.set_model("tiny.en").await?;
     assert_eq!(proxy.model().await?, "tiny.en");
 
+    assert_eq!(proxy.typing().await?, wstream_api::TYPING_FINAL);
+    let mut typing = proxy.receive_typing_changed().await;
+    for when in [
+        wstream_api::TYPING_LIVE,
+        wstream_api::TYPING_OFF,
+        wstream_api::TYPING_FINAL,
+    ] {
+        proxy.set_typing(when).await?;
+        wait_for(&mut typing, when).await?;
+    }
+
+    let desktop_of_numbers = HashMap::from([("DISPLAY", 1u32)]);
     for (refused, kind) in [
         (proxy.set_strategy("beam").await, "BadOption"),
+        (proxy.set_typing("sometimes").await, "BadOption"),
+        (
+            proxy
+                .start(HashMap::from([(keys::TYPING, "sometimes".into())]))
+                .await
+                .map(drop),
+            "BadOption",
+        ),
+        (
+            proxy
+                .start(HashMap::from([(keys::TYPING, true.into())]))
+                .await
+                .map(drop),
+            "BadOption",
+        ),
+        (
+            proxy
+                .start(HashMap::from([(keys::DESKTOP, desktop_of_numbers.into())]))
+                .await
+                .map(drop),
+            "BadOption",
+        ),
+        // Nothing was typed yet, nothing said, and no utterance has this number.
+        (proxy.undo().await.map(drop), "NotTyped"),
+        (proxy.retype(0).await, "NotTyped"),
+        (proxy.retype(7).await, "NotTyped"),
         (proxy.set_backend("cloud").await, "UnknownBackend"),
         (proxy.set_language("klingon").await, "BadOption"),
         (proxy.set_model("huge").await, "ModelMissing"),
@@ -221,6 +259,45 @@ async fn every_member_works_through_the_published_proxy() -> Result<()> {
     let recent = proxy.recent(10).await?;
     let kept: Vec<&str> = recent.iter().map(|(_, text, _)| text.as_str()).collect();
     assert_eq!(kept.join(" "), text);
+    daemon.terminate().await
+}
+
+#[tokio::test]
+async fn what_cannot_be_typed_is_told_by_its_name_and_kept() -> Result<()> {
+    let server = CountingServer::start().await?;
+    let desktop = Desktop::new(&std::env::temp_dir()).await?;
+    desktop.configure(&server.configuration())?;
+    let daemon = desktop.start().await?;
+    let mut follower = Follower::new(&daemon.connection).await?;
+    let word = sound::speak(desktop.path(), "word", "Yes.")?;
+    // No screen has this number.
+    let nowhere = HashMap::from([("DISPLAY", ":65000")]);
+    let options = HashMap::from([
+        (keys::TYPING, wstream_api::TYPING_FINAL.into()),
+        (keys::DESKTOP, nowhere.into()),
+    ]);
+    let sound = File::open(word)?;
+    daemon.proxy.feed(Fd::from(&sound), options).await?;
+    let utterance = loop {
+        if let Seen::Final { utterance, .. } = follower.next().await? {
+            break utterance;
+        }
+    };
+    let (name, message) = loop {
+        match follower.next().await? {
+            Seen::Trouble { name, message } => break (name, message),
+            Seen::Delivered { .. } => anyhow::bail!("it was typed nowhere"),
+            _ => {}
+        }
+    };
+    assert_eq!(name, "org.wstream.Dictation1.Error.NotTyped");
+    assert!(message.contains("wstreamctl retype"), "{message}");
+    for which in [0, utterance] {
+        let refused = daemon.proxy.retype(which).await;
+        assert!(matches!(refused, Err(Error::NotTyped(_))), "{refused:?}");
+    }
+    let recent = daemon.proxy.recent(1).await?;
+    assert_eq!(recent[0].0, utterance);
     daemon.terminate().await
 }
 

@@ -150,6 +150,8 @@ impl Desktop {
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = session(Command::new(program), self.path(), &self.models_dir);
         command.env("DBUS_SESSION_BUS_ADDRESS", &self.bus_address);
+        // This machine's own screen may be locked.
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", &self.bus_address);
         command
     }
 

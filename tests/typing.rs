@@ -2,6 +2,9 @@
 //! also on a Wayland compositor. What the drivers do with other windows and layouts is tried in
 //! `daemon/typing`.
 
+#[path = "typing/held_back.rs"]
+mod held_back;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};

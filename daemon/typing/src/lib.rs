@@ -6,6 +6,7 @@
 mod copying;
 pub mod driver;
 pub mod ibus;
+mod lock;
 pub mod session;
 mod terminals;
 pub mod wayland;
@@ -13,6 +14,7 @@ pub mod x11;
 
 pub use copying::{Serving, copy};
 pub use driver::{Driver, Key, Open, Purpose, Stopped, Target, Typed, Unable};
+pub use lock::Lock;
 pub use session::Session;
 pub use terminals::is_terminal;
 

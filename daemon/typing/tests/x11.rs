@@ -3,7 +3,17 @@
 //! A cell is a window on a layout; a run types the whole corpus there, text by text. WSTREAM_RUNS
 //! says how often instead of three times, RUN_SLOW_TESTS=1 two hundred times.
 
+#[path = "x11/beside.rs"]
+mod beside;
 mod desk;
+#[path = "x11/held.rs"]
+mod held;
+#[path = "x11/leaving.rs"]
+mod leaving;
+#[path = "x11/talking.rs"]
+mod talking;
+#[path = "x11/user.rs"]
+mod user;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -65,6 +75,7 @@ fn matrix(managed: bool, kinds: &[Kind], layouts: &[(&str, u8)]) -> Result<()> {
             desk.group(group)?;
             let mut driver = X11::open(&desk.session())?;
             let start = std::time::Instant::now();
+            let before = wrong.len();
             for _ in 0..runs() {
                 let found = run(&mut driver, &mut window, &desk)?;
                 wrong.extend(
@@ -74,9 +85,11 @@ fn matrix(managed: bool, kinds: &[Kind], layouts: &[(&str, u8)]) -> Result<()> {
                 );
             }
             let speed = (characters * runs()) as f64 / start.elapsed().as_secs_f64();
+            let texts = runs() * corpus()?.len();
             println!(
-                "{:6} {layout:10} group {group}: {speed:.0} characters per second, reading back included",
-                kind.name()
+                "{:6} {layout:10} group {group}: {}/{texts} exact, {speed:.0} characters per second, reading back included",
+                kind.name(),
+                texts + before - wrong.len()
             );
         }
     }

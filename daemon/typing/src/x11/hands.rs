@@ -34,6 +34,40 @@ impl Default for Limits {
     }
 }
 
+/// A key that was pressed and released.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// The request that pressed it.
+    pub(super) at: Sequence,
+    /// The modifier keys that were pressed for it before, with the requests that did.
+    holders: Vec<(u8, Sequence)>,
+}
+
+impl Sent {
+    /// Whether the user had pressed a key in `layout` that changes what this one means, though that
+    /// was not to be seen yet in the request `seen`. `regrouped`: another group counts since then.
+    pub(super) fn is_spoilt(
+        &self,
+        news: &[News],
+        layout: &Layout,
+        seen: Sequence,
+        regrouped: bool,
+    ) -> bool {
+        let changes = |keycode| {
+            let modifiers = layout.modifiers.get(&keycode);
+            regrouped || modifiers.is_some_and(|&modifiers| modifiers != NUM)
+        };
+        news.iter().any(|news| match *news {
+            News::Pressed { keycode, at } => {
+                (seen..self.at).contains(&at)
+                    && !self.holders.contains(&(keycode, at))
+                    && changes(keycode)
+            }
+            _ => false,
+        })
+    }
+}
+
 /// How often held keys are looked at.
 const AGAIN: Duration = Duration::from_millis(5);
 
@@ -43,6 +77,8 @@ pub(super) struct Hands {
     pub(super) limits: Limits,
     /// Keys that the user holds and that were lifted, with the request that did.
     lifted: Vec<(u8, Sequence)>,
+    /// Requests of ours that let go of such a key after pressing it for a character.
+    own: Vec<Sequence>,
     /// Locks that were on and have been taken off.
     locks: u8,
     /// A key was put back, so the server may take it for held by us although the user let go.
@@ -100,15 +136,22 @@ impl Hands {
     /// Looks which of the lifted keys the user has let go of meanwhile.
     fn hear(&mut self, server: &mut Server) -> Result<(), Unable> {
         let news = server.news()?;
-        for heard in &news {
-            if let News::Released { keycode, at } = heard {
+        self.note(&news);
+        let others = |news: &News| !matches!(news, News::Released { .. });
+        server.keep(news.into_iter().filter(others).collect());
+        Ok(())
+    }
+
+    /// Notes which of the lifted keys the user has let go of.
+    pub(super) fn note(&mut self, news: &[News]) {
+        for heard in news {
+            if let News::Released { keycode, at } = heard
+                && !self.own.contains(at)
+            {
                 self.lifted
                     .retain(|(lifted, by)| lifted != keycode || at <= by);
             }
         }
-        let others = |news: &News| !matches!(news, News::Released { .. });
-        server.keep(news.into_iter().filter(others).collect());
-        Ok(())
     }
 
     /// Leaves the modifiers as the user holds them.
@@ -118,6 +161,7 @@ impl Hands {
         }
         server.sync()?;
         self.hear(server)?;
+        self.own.clear();
         for (keycode, _) in std::mem::take(&mut self.lifted) {
             fake(server, KEY_PRESS_EVENT, keycode)?;
             self.put_back = true;
@@ -153,29 +197,33 @@ impl Hands {
         Ok(())
     }
 
-    /// Presses and releases a key with its modifiers, and says from which request on.
+    /// Presses and releases a key with its modifiers.
     pub(super) fn stroke(
-        &self,
+        &mut self,
         server: &Server,
         layout: &Layout,
         stroke: Stroke,
-    ) -> Result<Sequence, Unable> {
-        let mut holders = Vec::new();
+    ) -> Result<Sent, Unable> {
+        let mut keys = Vec::new();
         for modifier in (0..8).map(|bit| 1 << bit) {
             if stroke.modifiers & modifier != 0 {
-                holders.push(self.holder(layout, modifier)?);
+                keys.push(self.holder(layout, modifier)?);
             }
         }
-        for &holder in &holders {
-            fake(server, KEY_PRESS_EVENT, holder)?;
+        let mut holders = Vec::new();
+        for keycode in keys {
+            holders.push((keycode, fake(server, KEY_PRESS_EVENT, keycode)?));
         }
         let at = fake(server, KEY_PRESS_EVENT, stroke.keycode)?;
         fake(server, KEY_RELEASE_EVENT, stroke.keycode)?;
-        for &holder in holders.iter().rev() {
-            fake(server, KEY_RELEASE_EVENT, holder)?;
+        for &(holder, _) in holders.iter().rev() {
+            let at = fake(server, KEY_RELEASE_EVENT, holder)?;
+            if self.lifted.iter().any(|(lifted, _)| *lifted == holder) {
+                self.own.push(at);
+            }
         }
         server.connection.flush().map_err(gone)?;
-        Ok(at)
+        Ok(Sent { at, holders })
     }
 
     /// A key that sets a modifier; not one that the user holds, who may let go of it any time.

@@ -4,7 +4,7 @@ use x11rb::protocol::xkb::ConnectionExt as _;
 use x11rb::protocol::xproto::{ConnectionExt as _, GrabMode, GrabStatus, Window};
 
 use super::layout::NUM;
-use super::server::{Server, gone};
+use super::server::{Sequence, Server, gone};
 use crate::Unable;
 
 /// Which keys are down, a bit for each key code.
@@ -39,6 +39,8 @@ pub(super) struct Look {
     pub(super) locked: u8,
     pub(super) group: u8,
     pub(super) down: Down,
+    /// The request that asked for the modifiers.
+    pub(super) at: Sequence,
 }
 
 impl Look {
@@ -51,6 +53,7 @@ impl Look {
             .grab_keyboard(false, server.window, 0u32, GrabMode::ASYNC, GrabMode::ASYNC)
             .map_err(gone)?;
         let state = connection.xkb_get_state(server.keyboard).map_err(gone)?;
+        let at = state.sequence_number();
         let keys = connection.query_keymap().map_err(gone)?;
         let focus = focus.reply().map_err(gone)?.focus;
         let grabbed = grab.reply().map_err(gone)?.status == GrabStatus::ALREADY_GRABBED;
@@ -64,6 +67,7 @@ impl Look {
             locked: bits(state.locked_mods) | bits(state.latched_mods),
             group: u8::from(state.group),
             down,
+            at,
         })
     }
 

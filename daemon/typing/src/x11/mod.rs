@@ -60,6 +60,8 @@ pub struct X11 {
 struct Ground {
     look: Look,
     focus: Focus,
+    /// The request that looked at the modifiers last.
+    seen: Sequence,
 }
 
 impl X11 {
@@ -84,7 +86,8 @@ impl X11 {
     fn ground(&mut self) -> Result<Ground, Unable> {
         let look = Look::at(&mut self.server)?;
         let focus = Focus::of(&self.server, &look, self.nested)?;
-        Ok(Ground { look, focus })
+        let seen = look.at;
+        Ok(Ground { look, focus, seen })
     }
 
     /// Does `what`, and leaves the modifiers as they are held.
@@ -117,11 +120,13 @@ impl X11 {
         self.take_news()?;
         self.board.read(&self.server)?;
         ground.look = self.hands.settle(&mut self.server, &self.board.layout)?;
+        ground.seen = ground.look.at;
         self.same(&ground.focus, &ground.look)
     }
 
     fn take_news(&mut self) -> Result<Vec<News>, Unable> {
         let news = self.server.news()?;
+        self.hands.note(&news);
         if news.contains(&News::Keyboard) {
             self.board.forget();
         }
@@ -186,15 +191,23 @@ impl X11 {
         done: &mut usize,
     ) -> Result<bool, Unable> {
         let layout = &self.board.layout;
-        let at = self.hands.stroke(&self.server, layout, stroke)?;
+        let sent = self.hands.stroke(&self.server, layout, stroke)?;
         let look = Look::at(&mut self.server)?;
         let news = self.take_news()?;
+        let seen = std::mem::replace(&mut ground.seen, look.at);
+        let regrouped = look.group != ground.look.group;
+        if sent.is_spoilt(&news, &self.board.layout, seen, regrouped) {
+            let why = "a modifier key was pressed in the middle of a character, which may be wrong now: look at what stands there";
+            return Err(Unable::Unsafe(why.into()));
+        }
         let stayed = look.focus == ground.focus.said && !look.grabbed;
-        if stayed || !left_before(&news, &ground.focus, at) {
+        if stayed || !left_before(&news, &ground.focus, sent.at) {
             *done += 1;
         }
         self.same(&ground.focus, &look)?;
-        let same = look.calm(&ground.look) && !news.contains(&News::Keyboard);
+        // The focus may have gone since it was looked at: then it is looked at again first.
+        let may_be_left = left_before(&news, &ground.focus, Sequence::MAX);
+        let same = look.calm(&ground.look) && !news.contains(&News::Keyboard) && !may_be_left;
         if !same {
             self.settle(ground)?;
         }
@@ -268,7 +281,7 @@ impl Driver for X11 {
     }
 
     fn target(&mut self) -> Result<Target, Unable> {
-        let Ground { look, focus } = self.ground()?;
+        let Ground { look, focus, .. } = self.ground()?;
         if look.grabbed && !look.down.any() {
             let why =
                 "a program has taken all keys, as a lock screen or an open menu does: close it";

@@ -64,7 +64,9 @@ impl Readers {
             server.pause(BLIND.min(until.saturating_duration_since(Instant::now())))?;
             return Ok(true);
         };
-        // What the server has for it is with it when the server has answered us.
+        // The server answers us before it sends on what it has for others, and may be kept from the
+        // processor in between; before a second answer it has sent all of it.
+        server.sync()?;
         server.sync()?;
         let mut since: Option<(Instant, Ran)> = None;
         loop {

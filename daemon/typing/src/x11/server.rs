@@ -49,6 +49,8 @@ pub(super) enum News {
     },
     /// A client has worked through its events up to this ping.
     Pong(u32),
+    /// A key of some keyboard was pressed.
+    Pressed { keycode: u8, at: Sequence },
     /// A key of some keyboard was let go of.
     Released { keycode: u8, at: Sequence },
 }
@@ -122,12 +124,12 @@ impl Server {
         connection
             .change_window_attributes(screen.root, &answers)
             .map_err(gone)?;
-        let released = xinput::EventMask {
+        let keys = xinput::EventMask {
             deviceid: u8::from(xinput::Device::ALL).into(),
-            mask: vec![XIEventMask::RAW_KEY_RELEASE],
+            mask: vec![XIEventMask::RAW_KEY_PRESS | XIEventMask::RAW_KEY_RELEASE],
         };
         connection
-            .xinput_xi_select_events(screen.root, &[released])
+            .xinput_xi_select_events(screen.root, &[keys])
             .map_err(gone)?;
         let keyboard = u16::from(xkb::ID::USE_CORE_KBD);
         let changes = xkb::EventType::NEW_KEYBOARD_NOTIFY | xkb::EventType::MAP_NOTIFY;
@@ -261,6 +263,10 @@ impl Server {
                 }
                 News::Pong(stamp)
             }
+            Event::XinputRawKeyPress(key) => News::Pressed {
+                keycode: u8::try_from(key.detail).unwrap_or(0),
+                at,
+            },
             Event::XinputRawKeyRelease(key) => News::Released {
                 keycode: u8::try_from(key.detail).unwrap_or(0),
                 at,

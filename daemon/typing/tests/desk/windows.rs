@@ -1,6 +1,7 @@
 //! Windows that take text.
 
 use std::ops::Deref;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -104,6 +105,23 @@ impl Window {
         };
         desk.run("timeout", &["10", "xdotool", how, "--sync", &self.id])
             .map(|_| ())
+    }
+
+    /// Whether it comes to hold `text` before it has been quiet for a while with something else.
+    pub(crate) fn arrives(&self, text: &str) -> Result<bool> {
+        const QUIET: Duration = Duration::from_millis(300);
+        let (mut last, mut since) = (self.text()?, Instant::now());
+        while since.elapsed() < QUIET {
+            if last == text {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            let now = self.text()?;
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+        }
+        Ok(last == text)
     }
 
     /// Empties it.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use wstream_typing::{Driver, Key, Open, Purpose, Session, Stopped, Target, Unable};
+use wstream_typing::{Driver, Key, Lock, Open, Purpose, Session, Stopped, Target, Unable};
 
 use super::chain::Chain;
 use super::joining::{Before, join};
@@ -29,6 +29,7 @@ pub(super) struct Out {
     table: &'static [(&'static str, Open)],
     settings: TypingSettings,
     chain: Chain,
+    lock: Lock,
     /// What was typed last, to be taken away again.
     typed: Vec<Piece>,
     /// Counts texts, so that the pieces of one are taken away at once.
@@ -60,6 +61,7 @@ impl Out {
         session: Session,
     ) -> Self {
         Out {
+            lock: Lock::of(&session),
             chain: Chain::new(table, &settings.drivers, session),
             table,
             settings,
@@ -87,6 +89,10 @@ impl Out {
     pub(super) fn move_to(&mut self, session: Session) -> bool {
         let is_new = session != *self.chain.session();
         if is_new {
+            // Who does not say where its bus is means the one that is known.
+            if session.get("DBUS_SESSION_BUS_ADDRESS").is_some() {
+                self.lock = Lock::of(&session);
+            }
             self.reopen(session);
         }
         is_new
@@ -105,7 +111,19 @@ impl Out {
 
     /// Where a text would go now.
     pub(super) fn place(&mut self) -> Result<Place, Unable> {
-        self.chain.pick(0)
+        self.pick(0)
+    }
+
+    /// The first driver from place `from` on that has a target; none while the screen is locked.
+    fn pick(&mut self, from: usize) -> Result<Place, Unable> {
+        if self.has_desktop()
+            && let Some(holder) = self.lock.holder()
+        {
+            tracing::debug!(holder, "the screen is locked");
+            let why = "the screen is locked: unlock it";
+            return Err(Unable::Unsafe(why.to_owned()));
+        }
+        self.chain.pick(from)
     }
 
     /// A text as it goes on from what stands where it would go; empty where it would go nowhere.
@@ -138,7 +156,7 @@ impl Out {
         }
         let mut from = 0;
         loop {
-            let place = self.chain.pick(from).map_err(none_of)?;
+            let place = self.pick(from).map_err(none_of)?;
             if place.1.purpose == Purpose::Password {
                 let why = "a password field has the focus".to_owned();
                 return Err(none_of(Unable::Unsafe(why)));
@@ -192,11 +210,15 @@ impl Out {
         };
         let mut out = String::new();
         let mut stopped = None;
-        for part in parts {
-            let went = match &part {
-                Part::Text(text) => type_slowly(driver, text, rate),
-                Part::Key(key) => driver.press(*key, 1).map(|()| (0, true)),
+        for (number, part) in parts.into_iter().enumerate() {
+            let stays = match number {
+                0 => Ok(()),
+                _ => still_there(driver, &place.1).map_err(none_of),
             };
+            let went = stays.and_then(|()| match &part {
+                Part::Text(text) => type_slowly(driver, &place.1, text, rate),
+                Part::Key(key) => driver.press(*key, 1).map(|()| (0, true)),
+            });
             match (went, part) {
                 (Ok((characters, verified)), Part::Text(text)) => {
                     gone.characters += characters;
@@ -279,7 +301,7 @@ impl Out {
         let Some(piece) = self.typed.pop() else {
             return Err(not_typed("nothing was typed that can be taken away"));
         };
-        let refused = match self.chain.pick(0) {
+        let refused = match self.pick(0) {
             Err(why) => Some(stays(&why)),
             Ok(now) if !is_same(&piece.place, &now) => Some(not_typed(
                 "another window has the focus than the one that was typed into: go back there first",
@@ -312,7 +334,7 @@ impl Out {
 
     /// Shows words that may still change where they would be typed.
     pub(super) fn preedit(&mut self, text: &str) {
-        let Ok((at, target)) = self.chain.pick(0) else {
+        let Ok((at, target)) = self.pick(0) else {
             return;
         };
         if target.purpose == Purpose::Password {
@@ -330,6 +352,7 @@ impl Out {
 /// verified.
 fn type_slowly(
     driver: &mut dyn Driver,
+    target: &Target,
     text: &str,
     per_second: Option<u32>,
 ) -> Result<(usize, bool), Stopped> {
@@ -347,7 +370,12 @@ fn type_slowly(
         let due = Duration::from_secs_f64(piece.len() as f64 / f64::from(per_second));
         let start = Instant::now();
         let piece: String = piece.iter().collect();
-        let typed = driver.type_text(&piece).map_err(|stopped| Stopped {
+        let stays = match characters {
+            0 => Ok(()),
+            _ => still_there(driver, target).map_err(none_of),
+        };
+        let typed = stays.and_then(|()| driver.type_text(&piece));
+        let typed = typed.map_err(|stopped| Stopped {
             characters: characters + stopped.characters,
             ..stopped
         })?;
@@ -356,6 +384,16 @@ fn type_slowly(
         std::thread::sleep(due.saturating_sub(start.elapsed()));
     }
     Ok((characters, verified))
+}
+
+/// That the rest of a text would go where its beginning went: a driver sees to that only within
+/// what it is given at once.
+fn still_there(driver: &mut dyn Driver, target: &Target) -> Result<(), Unable> {
+    if driver.target()?.id == target.id {
+        return Ok(());
+    }
+    let why = "the focus has gone to another window: what was typed so far stays";
+    Err(Unable::NoTarget(why.to_owned()))
 }
 
 /// Whether a place is the same; where the system does not tell windows apart, every one is.

@@ -1,0 +1,238 @@
+//! Keys that the user holds, or presses and lets go of, while text is typed.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use wstream_typing::x11::{Limits, X11};
+use wstream_typing::{Driver as _, Stopped, Unable};
+use xkeysym::key;
+
+use crate::desk::{Desk, Kind, Window, until};
+use crate::user::{State, User};
+
+/// Keys of the layout, spare keys, both levels; nothing in it removes text as a shortcut.
+const TEXT: &str =
+    "The swift brown Fox, ÄÖÜß @ €: \"Привет\" 你好 — don't PANIC! $PATH \\back/slash ";
+
+const MODIFIERS: [(&str, u32); 6] = [
+    ("Shift", key::Shift_L),
+    ("Ctrl", key::Control_L),
+    ("Alt", key::Alt_L),
+    ("Super", key::Super_L),
+    ("AltGr", key::ISO_Level3_Shift),
+    ("Caps Lock", key::Caps_Lock),
+];
+
+/// Modifiers are lifted soon; the others as they are.
+const SHORT: Limits = Limits {
+    modifiers: Duration::from_millis(100),
+    shortcut: Duration::from_secs(60),
+    taken: Duration::from_millis(500),
+};
+
+/// When the user lets go of the key that was held when typing began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Release {
+    /// Before it is lifted.
+    Soon,
+    /// While text arrives.
+    Meanwhile,
+    /// Behind the text.
+    Afterwards,
+}
+
+/// Types while a key is held; answers with what is wrong.
+fn hold(
+    desk: &Desk,
+    user: &User,
+    driver: &mut X11,
+    window: &mut Window,
+    keycode: u8,
+    release: Release,
+) -> Result<Option<String>> {
+    let text = TEXT.repeat(4);
+    let before = user.state()?;
+    user.press(keycode)?;
+    let held = user.state()?;
+    ensure!(held != before, "the key {keycode} does nothing");
+    let result = std::thread::scope(|scope| {
+        let typing = scope.spawn(|| driver.type_text(&text));
+        match release {
+            Release::Soon => user.release(keycode)?,
+            Release::Meanwhile => {
+                until("text arrives", || {
+                    Ok((!window.text()?.is_empty() || typing.is_finished()).then_some(()))
+                })?;
+                user.release(keycode)?;
+            }
+            Release::Afterwards => {}
+        }
+        let in_time = release == Release::Afterwards || !typing.is_finished();
+        anyhow::Ok((typing.join().expect("a driver does not panic"), in_time))
+    });
+    let (typed, in_time) = result?;
+    let exact = window.holds(&text)?;
+    let after = user.state()?;
+    if release == Release::Afterwards {
+        user.release(keycode)?;
+    }
+    let free = user.state()?;
+    // A lock that the key has switched stays on, and another press takes it off again.
+    let locked = held.locked;
+    let released = State {
+        held: before.held,
+        locked,
+        down: before.down.clone(),
+    };
+    let wanted = match release {
+        Release::Afterwards => &held,
+        _ => &released,
+    };
+    let mut wrong = Vec::new();
+    if typed.as_ref().map(|typed| typed.characters) != Ok(text.chars().count()) {
+        wrong.push(format!("{typed:?}"));
+    }
+    wrong.extend(exact.err());
+    if after != *wanted {
+        wrong.push(format!("the keyboard is left as {after:?}, not {wanted:?}"));
+    }
+    if free != released {
+        wrong.push(format!("let go of, it is {free:?}, not {released:?}"));
+    }
+    if !in_time && release == Release::Meanwhile {
+        wrong.push("the text was there before the key was let go of".to_owned());
+    }
+    unlock(user, keycode, &before)?;
+    window.clear(desk)?;
+    Ok((!wrong.is_empty()).then(|| wrong.join(", ")))
+}
+
+/// Takes the lock off that a key may have switched on.
+fn unlock(user: &User, keycode: u8, before: &State) -> Result<()> {
+    if user.state()?.locked != before.locked {
+        user.press(keycode)?;
+        user.release(keycode)?;
+        ensure!(user.state()? == *before, "the lock stays on");
+    }
+    Ok(())
+}
+
+/// Does something with each modifier in each window; it answers with what is wrong.
+fn everywhere(
+    each: impl Fn(&Desk, &User, &mut X11, &mut Window, u8) -> Result<Vec<String>>,
+) -> Result<()> {
+    let Some(desk) = Desk::raise(false)? else {
+        return Ok(());
+    };
+    desk.layout("de")?;
+    let user = User::sit_down(&desk)?;
+    let mut wrong = Vec::new();
+    for kind in Kind::ALL {
+        let mut window = Window::open(&desk, kind)?;
+        let mut driver = X11::open(&desk.session())?;
+        driver.set_limits(SHORT);
+        for (name, sym) in MODIFIERS {
+            let found = each(&desk, &user, &mut driver, &mut window, user.key(sym)?)?;
+            let found = found
+                .iter()
+                .map(|it| format!("{} {name}: {it}", kind.name()));
+            wrong.extend(found);
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn a_held_modifier_does_no_harm_and_stays_held() -> Result<()> {
+    everywhere(|desk, user, driver, window, keycode| {
+        let mut wrong = Vec::new();
+        for release in [Release::Soon, Release::Meanwhile, Release::Afterwards] {
+            let found = hold(desk, user, driver, window, keycode, release)?;
+            wrong.extend(found.map(|it| format!("{release:?}: {it}")));
+        }
+        Ok(wrong)
+    })
+}
+
+/// Presses a key while text arrives, and lets go of it behind the text; answers with what is wrong.
+///
+/// What was pressed between a look at the keys and the next character spoils that one; the driver
+/// must say so, and stop.
+fn press(
+    desk: &Desk,
+    user: &User,
+    driver: &mut X11,
+    window: &mut Window,
+    keycode: u8,
+) -> Result<Vec<String>> {
+    let text = TEXT.repeat(3);
+    let before = user.state()?;
+    let (held, typed) = std::thread::scope(|scope| {
+        let typing = scope.spawn(|| driver.type_text(&text));
+        until("text arrives", || {
+            Ok((!window.text()?.is_empty() || typing.is_finished()).then_some(()))
+        })?;
+        ensure!(!typing.is_finished(), "the text was there too soon");
+        user.press(keycode)?;
+        let typed = typing.join().expect("a driver does not panic");
+        anyhow::Ok((user.state()?, typed))
+    })?;
+    let mut wrong = Vec::new();
+    let whole = text.chars().count();
+    match typed {
+        Ok(typed) => {
+            if typed.characters != whole {
+                wrong.push(format!("{typed:?}"));
+            }
+            wrong.extend(window.holds(&text)?.err());
+        }
+        Err(Stopped { characters, why }) => {
+            let told = matches!(&why, Unable::Unsafe(why) if why.contains("may be wrong"));
+            if !told || characters >= whole {
+                wrong.push(format!("{characters} {why:?}"));
+            }
+            // What it counts is there.
+            let counted: String = text.chars().take(characters).collect();
+            until("what was typed is there", || {
+                Ok(window.text()?.starts_with(&counted).then_some(()))
+            })
+            .with_context(|| format!("{characters} {why:?} {:?}", window.text()))?;
+            // The spoilt character may have been a dead key, which waits for the next one.
+            user.release(keycode)?;
+            *window = Window::open(desk, window.kind)?;
+            user.press(keycode)?;
+        }
+    }
+    if !held.down.contains(&keycode) {
+        wrong.push(format!("the key is not down any more: {held:?}"));
+    }
+    user.release(keycode)?;
+    let free = user.state()?;
+    let released = State {
+        locked: held.locked,
+        ..before.clone()
+    };
+    if free != released {
+        wrong.push(format!("let go of, it is {free:?}, not {released:?}"));
+    }
+    unlock(user, keycode, &before)?;
+    window.clear(desk)?;
+    Ok(wrong)
+}
+
+#[test]
+fn a_modifier_pressed_while_text_arrives_is_lifted_or_told() -> Result<()> {
+    everywhere(|desk, user, driver, window, keycode| {
+        let mut wrong = Vec::new();
+        for _ in 0..times() {
+            wrong.extend(press(desk, user, driver, window, keycode)?);
+        }
+        Ok(wrong)
+    })
+}
+
+/// How often each key is pressed in each window.
+fn times() -> usize {
+    std::env::var_os("RUN_SLOW_TESTS").map_or(2, |_| 40)
+}
