@@ -166,9 +166,10 @@ fn press(
     window: &mut Window,
     keycode: u8,
 ) -> Result<Vec<String>> {
-    let text = TEXT.repeat(3);
+    // Long enough for a press to fall into it on a busy machine.
+    let text = TEXT.repeat(12);
     let before = user.state()?;
-    let (held, typed) = std::thread::scope(|scope| {
+    let (mut held, typed) = std::thread::scope(|scope| {
         let typing = scope.spawn(|| driver.type_text(&text));
         until("text arrives", || {
             Ok((!window.text()?.is_empty() || typing.is_finished()).then_some(()))
@@ -182,6 +183,9 @@ fn press(
     let whole = text.chars().count();
     match typed {
         Ok(typed) => {
+            if !held.down.contains(&keycode) {
+                wrong.push(format!("the key is not down any more: {held:?}"));
+            }
             if typed.characters != whole {
                 wrong.push(format!("{typed:?}"));
             }
@@ -198,14 +202,14 @@ fn press(
                 Ok(window.text()?.starts_with(&counted).then_some(()))
             })
             .with_context(|| format!("{characters} {why:?} {:?}", window.text()))?;
-            // The spoilt character may have been a dead key, which waits for the next one.
+            // The spoilt character may have needed the same modifier, which went up with it. And it
+            // may have been a dead key, which waits for the next one.
             user.release(keycode)?;
             *window = Window::open(desk, window.kind)?;
             user.press(keycode)?;
+            // Pressed twice, Caps Lock is as it was.
+            held.locked = before.locked;
         }
-    }
-    if !held.down.contains(&keycode) {
-        wrong.push(format!("the key is not down any more: {held:?}"));
     }
     user.release(keycode)?;
     let free = user.state()?;
