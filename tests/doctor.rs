@@ -341,13 +341,39 @@ async fn each_way_of_typing_into_a_window_of_its_own() -> Result<()> {
         })
         .await?;
         for driver in ["x11", "clipboard"] {
-            let typed = lines.iter().any(|line| {
-                line.check == "typing"
-                    && line.state == "ok"
-                    && line.sentence.starts_with(&format!("{driver} typed"))
-            });
-            ensure!(typed, "{driver} with {layout}: {lines:#?}");
+            ensure!(
+                has_typed(&lines, driver),
+                "{driver} with {layout}: {lines:#?}"
+            );
         }
+    }
+    daemon.terminate().await
+}
+
+/// Whether a driver has typed exactly into a window of the doctor's own.
+fn has_typed(lines: &[Line], driver: &str) -> bool {
+    let typed = format!("{driver} typed");
+    let mut of_check = lines.iter().filter(|line| line.check == "typing");
+    of_check.any(|line| line.state == "ok" && line.sentence.starts_with(&typed))
+}
+
+#[tokio::test]
+async fn each_way_of_typing_on_wayland() -> Result<()> {
+    let (desktop, daemon, _server) = healthy().await?;
+    let Some(screen) = Screen::raise("wayland").await? else {
+        return Ok(());
+    };
+    let wayland = screen.wayland()?;
+    let lines = look(&desktop, &["--no-microphone"], |command| {
+        command.env("WAYLAND_DISPLAY", &wayland);
+    })
+    .await?;
+    for driver in [
+        "wayland-input-method",
+        "wayland-virtual-keyboard",
+        "wayland-clipboard",
+    ] {
+        ensure!(has_typed(&lines, driver), "{driver}: {lines:#?}");
     }
     daemon.terminate().await
 }

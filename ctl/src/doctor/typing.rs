@@ -1,9 +1,9 @@
-//! The ways into the desktop's windows, each tried in a window of its own where that is possible.
+//! The ways into the desktop's windows, each tried in a window of its own; IBus is only asked.
 
 use std::time::Duration;
 
-use wstream_typing::x11::Trial;
-use wstream_typing::{DRIVERS, Open, Session as Desktop, Stopped, Typed, Unable};
+use wstream_typing::wayland::Takes;
+use wstream_typing::{DRIVERS, Driver, Open, Session as Desktop, Unable, wayland, x11};
 
 use crate::doctor::finding::{Finding, State};
 
@@ -40,15 +40,7 @@ pub(crate) fn drivers(wanted: bool) -> Vec<Finding> {
 }
 
 fn driver(desktop: &Desktop, name: &str, open: Open) -> Finding {
-    let opened = open(desktop);
-    let tried = match opened {
-        // Keys of X11, in a window of X11.
-        Ok(mut driver) if ["x11", "clipboard"].contains(&name) => {
-            tried(desktop, |text| driver.type_text(text))
-        }
-        Ok(mut driver) => driver.target().map(|_| None),
-        Err(unable) => Err(unable),
-    };
+    let tried = open(desktop).and_then(|driver| tried(desktop, name, driver));
     match tried {
         Ok(Some(arrived)) => told(name, &arrived),
         Ok(None) => Finding::ok(SUBJECT, format!("{name} can type into the focused window")),
@@ -60,19 +52,45 @@ fn driver(desktop: &Desktop, name: &str, open: Open) -> Finding {
     }
 }
 
-/// Types into a window of our own, and gives what arrived there.
+/// Types into a window or a field of our own of the kind that the driver is for, and gives what
+/// arrived there; `None`: there is none for it, and it was only asked.
 fn tried(
     desktop: &Desktop,
-    type_text: impl FnOnce(&str) -> Result<Typed, Stopped> + Send,
+    name: &str,
+    mut driver: Box<dyn Driver>,
 ) -> Result<Option<String>, Unable> {
-    let mut trial = Trial::open(desktop)?;
+    let count = TEXT.chars().count();
+    let arrived = match name {
+        "x11" | "clipboard" => {
+            let mut trial = x11::Trial::open(desktop)?;
+            typed_into(driver, || trial.read(count, ARRIVES))
+        }
+        "wayland-input-method" => {
+            let mut trial = wayland::Trial::open(desktop, Takes::Field)?;
+            typed_into(driver, || trial.read(count, ARRIVES))
+        }
+        "wayland-virtual-keyboard" | "wayland-clipboard" => {
+            let mut trial = wayland::Trial::open(desktop, Takes::Keys)?;
+            typed_into(driver, || trial.read(count, ARRIVES))
+        }
+        // IBus signs what it sends to a field with a name that the bus library refuses, so that a
+        // field of our own cannot hear it.
+        _ => return driver.target().map(|_| None),
+    };
+    arrived.map(Some)
+}
+
+/// Has the driver type while `read` reads.
+fn typed_into(
+    mut driver: Box<dyn Driver>,
+    read: impl FnOnce() -> Result<String, Unable>,
+) -> Result<String, Unable> {
     std::thread::scope(|scope| {
-        let typing = scope.spawn(|| type_text(TEXT));
-        let arrived = trial.read(TEXT.chars().count(), ARRIVES);
-        // A window that has gone ends whoever waits for it.
+        let typing = scope.spawn(move || driver.type_text(TEXT));
+        let arrived = read();
         let typed = typing.join().expect("typing does not panic");
         typed.map_err(|stopped| stopped.why)?;
-        arrived.map(Some)
+        arrived
     })
 }
 

@@ -9,11 +9,13 @@
 mod common;
 mod sway;
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use common::{corpus, runs};
 use rustix::process::{Pid, Signal, kill_process};
 use sway::{Forms, Kind, Sway, UserKeyboard, Window, list, own, read};
-use wstream_typing::wayland::{Clipboard, InputMethod, VirtualKeyboard};
+use wstream_typing::wayland::{Clipboard, InputMethod, Takes, Trial, VirtualKeyboard};
 use wstream_typing::{Driver, Key, Purpose, Session, Stopped, Target, Unable};
 
 fn virtual_keyboard(session: &Session) -> Result<Box<dyn Driver>, Unable> {
@@ -549,7 +551,7 @@ fn the_clipboard_holds_afterwards_what_it_held() -> Result<()> {
         window.signal(Signal::STOP)?;
         let typed = std::thread::scope(|scope| {
             let typing = scope.spawn(|| driver.type_text("late"));
-            std::thread::sleep(std::time::Duration::from_secs(2));
+            std::thread::sleep(Duration::from_secs(2));
             window.signal(Signal::CONT)?;
             let typed = typing.join().expect("a driver does not panic");
             anyhow::Ok(typed?)
@@ -568,7 +570,7 @@ fn the_clipboard_holds_afterwards_what_it_held() -> Result<()> {
     let newer: Forms = [form("text/plain", b"newer")].into();
     own(&sway, &newer)?;
     // Longer than ours would have stayed.
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::thread::sleep(Duration::from_millis(1500));
     ensure!(read(&sway)? == newer);
     Ok(())
 }
@@ -595,5 +597,47 @@ fn a_text_can_be_copied() -> Result<()> {
         &[("text/plain".to_owned(), b"other".to_vec())].into(),
     )?;
     serves.join().expect("it does not panic")?;
+    Ok(())
+}
+
+#[test]
+fn a_window_of_our_own_reads_what_each_driver_types() -> Result<()> {
+    let Some(sway) = Sway::raise()? else {
+        return Ok(());
+    };
+    let session = sway.session();
+    for (open, takes) in [
+        (virtual_keyboard as fn(&Session) -> _, Takes::Keys),
+        (input_method, Takes::Field),
+        (clipboard, Takes::Keys),
+    ] {
+        let mut driver = open(&session)?;
+        let mut trial = Trial::open(&session, takes)?;
+        for (name, text) in corpus()? {
+            let (typed, read) = std::thread::scope(|scope| {
+                let typing = scope.spawn(|| driver.type_text(&text));
+                let read = trial.read(text.chars().count(), Duration::from_secs(10));
+                (typing.join().expect("typing does not panic"), read)
+            });
+            let typed = typed.with_context(|| format!("{} {name}", driver.name()))?;
+            ensure!(read? == text, "{} {name}", driver.name());
+            ensure!(
+                typed.verified == (takes == Takes::Field),
+                "{} {name}: {typed:?}",
+                driver.name()
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_window_of_our_own_needs_the_focus() -> Result<()> {
+    let Some(sway) = Sway::raise()? else {
+        return Ok(());
+    };
+    // A seat without a keyboard gives the focus to nothing.
+    let refused = Trial::open(&sway.session(), Takes::Keys).map(|_| ());
+    ensure!(matches!(refused, Err(Unable::NoTarget(_))), "{refused:?}");
     Ok(())
 }

@@ -17,6 +17,7 @@ use wayland_client::{Connection, Dispatch, EventQueue, Proxy, QueueHandle, WEnum
 use super::clipboard::Board;
 use super::field::Field;
 use super::toplevels::Toplevels;
+use super::trial::Told;
 use crate::{Session, Unable};
 
 /// A compositor answers within milliseconds; one that does not in this time hangs.
@@ -42,6 +43,8 @@ pub(super) struct State {
     pub(super) toplevels: Toplevels,
     pub(super) field: Field,
     pub(super) board: Board,
+    /// What comes to a window of our own.
+    pub(super) trial: Told,
 }
 
 impl Compositor {

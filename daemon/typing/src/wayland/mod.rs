@@ -12,7 +12,9 @@ mod keyboard;
 mod keymap;
 mod keys;
 mod toplevels;
+mod trial;
 
 pub use clipboard::{Clipboard, open as open_clipboard};
 pub use input_method::{InputMethod, open as open_input_method};
 pub use keys::{VirtualKeyboard, open as open_virtual_keyboard};
+pub use trial::{Takes, Trial};

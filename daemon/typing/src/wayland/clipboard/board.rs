@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -133,37 +133,46 @@ impl Control {
         form: &str,
         end: Instant,
     ) -> Result<Vec<u8>, Unable> {
-        let no_pipe = |error: std::io::Error| Unable::Absent(format!("no pipe: {error}"));
-        let (reader, writer) =
-            pipe_with(PipeFlags::CLOEXEC).map_err(|error| no_pipe(error.into()))?;
-        offer.receive(form.to_owned(), writer.as_fd());
-        self.compositor.flush()?;
-        drop(writer);
-        let mut reader = File::from(reader);
-        let mut data = Vec::new();
-        let mut part = vec![0; 1 << 16];
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let limit = Timespec::try_from(left).unwrap_or_default();
-            let ready = poll(&mut [PollFd::new(&reader, PollFlags::IN)], Some(&limit));
-            match ready {
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Err(no_pipe(error.into())),
-                Ok(0) => {
-                    let why = "the program that owns the clipboard does not answer, so that what is on it could not be kept";
-                    return Err(Unable::Absent(why.into()));
-                }
-                Ok(_) => {}
+        let ask = |writer: BorrowedFd<'_>| offer.receive(form.to_owned(), writer);
+        received(&self.compositor, ask, end)
+    }
+}
+
+/// What a program writes into a pipe that it is asked with, up to the end of it.
+pub(in crate::wayland) fn received(
+    compositor: &Compositor,
+    ask: impl FnOnce(BorrowedFd<'_>),
+    end: Instant,
+) -> Result<Vec<u8>, Unable> {
+    let no_pipe = |error: std::io::Error| Unable::Absent(format!("no pipe: {error}"));
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| no_pipe(error.into()))?;
+    ask(writer.as_fd());
+    compositor.flush()?;
+    drop(writer);
+    let mut reader = File::from(reader);
+    let mut data = Vec::new();
+    let mut part = vec![0; 1 << 16];
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let limit = Timespec::try_from(left).unwrap_or_default();
+        let ready = poll(&mut [PollFd::new(&reader, PollFlags::IN)], Some(&limit));
+        match ready {
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(no_pipe(error.into())),
+            Ok(0) => {
+                let why = "the program that owns the clipboard does not answer, so that what is on it could not be kept";
+                return Err(Unable::Absent(why.into()));
             }
-            match reader.read(&mut part).map_err(no_pipe)? {
-                0 => return Ok(data),
-                length if data.len() + length <= MOST_BYTES => {
-                    data.extend_from_slice(&part[..length]);
-                }
-                _ => {
-                    let why = "what is on the clipboard is too large to be kept meanwhile: use another driver";
-                    return Err(Unable::Absent(why.into()));
-                }
+            Ok(_) => {}
+        }
+        match reader.read(&mut part).map_err(no_pipe)? {
+            0 => return Ok(data),
+            length if data.len() + length <= MOST_BYTES => {
+                data.extend_from_slice(&part[..length]);
+            }
+            _ => {
+                let why = "what is on the clipboard is too large to be kept meanwhile: use another driver";
+                return Err(Unable::Absent(why.into()));
             }
         }
     }

@@ -6,7 +6,7 @@ mod keeper;
 
 use std::time::Duration;
 
-pub(super) use board::Board;
+pub(super) use board::{Board, received};
 use board::{Control, give};
 use keeper::Keeper;
 
