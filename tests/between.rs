@@ -313,6 +313,11 @@ impl Engine {
         Ok(Engine { port, child })
     }
 
+    /// Its process number, while it runs.
+    pub fn pid(&self) -> Option<i32> {
+        i32::try_from(self.child.id()?).ok()
+    }
+
     /// Kills it, and starts another in its place.
     pub async fn restart(&mut self, desktop: &Desktop) -> Result<()> {
         self.child.kill().await?;

@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 readonly LINT=(format shell strings lock units clippy)
-readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e wer interop fuzz install)
+readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e soak wer interop fuzz install)
 readonly BUILD=(--release --locked --workspace --features wstreamd/pipewire)
 # Debian's names: compiling; linting; sound and bus for the end-to-end tests; desktops
 # for notifications.
@@ -108,6 +108,9 @@ run_unit() { cargo test "${BUILD[@]}" --no-fail-fast --lib --bins; }
 run_doc() { cargo test "${BUILD[@]}" --doc; }
 # One after the other: each decodes speech, and two at once on two cores would only wait for each other.
 run_e2e() { run_build && RUST_TEST_THREADS=1 cargo test "${BUILD[@]}" --no-fail-fast --test '*'; }
+
+# Minutes of what is meant for hours (tests/soak); a run that failed is repeated with its seed.
+run_soak() { run_build && "$target/release/wstream-soak" --minutes 7; }
 
 # A guard, not the figure: on few files a few words more or less are chance. By hand: tests/wer.py.
 run_wer() {
