@@ -227,7 +227,7 @@ async fn every_member_works_through_the_published_proxy() -> Result<()> {
         seen.iter()
             .any(|s| matches!(s, Seen::Partial { tentative, .. } if !tentative.is_empty()))
     );
-    assert!(seen.iter().any(|s| matches!(s, Seen::Level)));
+    assert!(seen.iter().any(|s| matches!(s, Seen::Level { .. })));
     assert!(seen.iter().any(|s| matches!(s, Seen::Ended { .. })));
     let details = seen
         .iter()

@@ -58,7 +58,9 @@ pub enum Seen {
         name: String,
         message: String,
     },
-    Level,
+    Level {
+        rms: f64,
+    },
 }
 
 impl Seen {
@@ -127,7 +129,9 @@ impl Seen {
                 let (name, message, _): (String, String, Details) = body.deserialize()?;
                 Seen::Trouble { name, message }
             }
-            "Level" => Seen::Level,
+            "Level" => Seen::Level {
+                rms: body.deserialize()?,
+            },
             other => bail!("a signal that is not in the contract: {other}"),
         })
     }

@@ -5,8 +5,15 @@
 #   tests/mic.sh run pulseaudio|pipewire COMMAND [ARGUMENT…]
 #       starts the server in a folder of its own, runs the command with the environment set so that
 #       every client finds this server and no other, and ends all that it started
-#   tests/mic.sh unplug     within COMMAND: takes the microphone and the sink away
-#   tests/mic.sh stop       within COMMAND: kills the server
+#   tests/mic.sh unplug          within COMMAND: takes the microphone and the sink away
+#   tests/mic.sh plug            within COMMAND: brings them back
+#   tests/mic.sh plug-second     within COMMAND: brings a second microphone, which hears the sink
+#                                "speaker2", and makes it the default
+#   tests/mic.sh unplug-second   within COMMAND: takes it away
+#   tests/mic.sh default NAME    within COMMAND: makes "microphone" or "microphone2" the default
+#   tests/mic.sh stop [SIGNAL]   within COMMAND: kills the server, or ends it by another signal
+#   tests/mic.sh start           within COMMAND: starts it again, with the microphone
+#   tests/mic.sh stall|go-on     within COMMAND: holds the server up; lets it go on
 #
 # COMMAND speaks with `paplay --device=speaker FILE`. Exit code 77: what the server needs is not
 # installed. Needs pulseaudio, pulseaudio-utils, libasound2-plugins; for pipewire also dbus,
@@ -96,14 +103,29 @@ END
     within pactl info
 }
 
+# plug [NUMBER NAME]: the microphone, or another
 plug() {
     # Without norewinds PulseAudio's null sink hands over nothing for a second, then all at once.
-    pactl load-module module-null-sink sink_name=speaker norewinds=1 rate=48000 channels=1 \
-        channel_map=mono >/dev/null
-    pactl load-module module-remap-source source_name=microphone master=speaker.monitor channels=1 \
-        channel_map=mono master_channel_map=mono remix=no \
-        source_properties=device.description=Test-Microphone >/dev/null
-    within pactl set-default-source microphone
+    pactl load-module module-null-sink "sink_name=speaker${1:-}" norewinds=1 rate=48000 channels=1 \
+        channel_map=mono >"$MIC_DIR/modules${1:-}"
+    pactl load-module module-remap-source "source_name=microphone${1:-}" \
+        "master=speaker${1:-}.monitor" channels=1 channel_map=mono master_channel_map=mono remix=no \
+        "source_properties=device.description=${2:-Test-Microphone}" >>"$MIC_DIR/modules${1:-}"
+    within pactl set-default-source "microphone${1:-}"
+}
+
+# unplug [NUMBER]: its source first
+unplug() {
+    sort -rn "$MIC_DIR/modules${1:-}" | while read -r module; do
+        pactl unload-module "$module"
+    done
+}
+
+# to_server SIGNAL: to all that are the server
+to_server() {
+    for name in server manager pulse; do
+        [ ! -s "$MIC_DIR/$name.pid" ] || kill "-$1" "$(cat "$MIC_DIR/$name.pid")"
+    done
 }
 
 case ${1:-} in
@@ -119,7 +141,8 @@ run)
     MIC_DIR=$(mktemp -d /tmp/wstream-mic.XXXXXX)
     trap 'end_all TERM; rm -rf "$MIC_DIR"' EXIT
     trap 'exit 1' HUP INT TERM
-    export MIC_DIR
+    MIC_KIND=$kind
+    export MIC_DIR MIC_KIND
     export XDG_RUNTIME_DIR="$MIC_DIR/run" PIPEWIRE_RUNTIME_DIR="$MIC_DIR/run"
     export PULSE_SERVER="unix:$MIC_DIR/run/pulse/native" PULSE_CLIENTCONFIG="$MIC_DIR/client.conf"
     export ALSA_CONFIG_PATH="$MIC_DIR/asound.conf"
@@ -128,14 +151,22 @@ run)
     plug
     "$@"
     ;;
-unplug)
+unplug | plug | plug-second | unplug-second | default | stop | start | stall | go-on)
     : "${MIC_DIR:?only within mic.sh run}"
-    pactl unload-module module-remap-source
-    pactl unload-module module-null-sink
-    ;;
-stop)
-    : "${MIC_DIR:?only within mic.sh run}"
-    end_all KILL
+    case $1 in
+    unplug) unplug ;;
+    plug) plug ;;
+    plug-second) plug 2 Second-Microphone ;;
+    unplug-second) unplug 2 ;;
+    default) within pactl set-default-source "${2:?which microphone}" ;;
+    stop) end_all "${2:-KILL}" ;;
+    start)
+        raise_server "${MIC_KIND:?only within mic.sh run}"
+        plug
+        ;;
+    stall) to_server STOP ;;
+    go-on) to_server CONT ;;
+    esac
     ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0"

@@ -239,7 +239,9 @@ pub(crate) fn daemon_code(error: &DaemonError) -> u8 {
         DaemonError::NoMicrophone(_)
         | DaemonError::MicrophoneBusy(_)
         | DaemonError::UnknownMicrophone(_)
-        | DaemonError::MicrophoneLost(_) => 4,
+        | DaemonError::MicrophoneLost(_)
+        | DaemonError::MicrophoneSilent(_)
+        | DaemonError::MicrophoneTooLoud(_) => 4,
         DaemonError::ModelMissing(_) | DaemonError::ModelInvalid(_) => 5,
         DaemonError::BadSound(_) | DaemonError::SoundLost(_) => 6,
         DaemonError::Busy(_) => 7,
@@ -271,6 +273,8 @@ mod tests {
             ("MicrophoneBusy", 4),
             ("UnknownMicrophone", 4),
             ("MicrophoneLost", 4),
+            ("MicrophoneSilent", 4),
+            ("MicrophoneTooLoud", 4),
             ("BadSound", 6),
             ("SoundLost", 6),
             ("ModelMissing", 5),

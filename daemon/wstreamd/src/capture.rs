@@ -2,6 +2,7 @@
 //!
 //! Enters: a source. Leaves: [`Speech`] for the transcriber, [`Event`]s for the daemon.
 
+mod hearing;
 mod session;
 
 use std::io;
@@ -44,6 +45,8 @@ pub enum SourceRequest {
         host: Option<String>,
         /// An identifier, or a part of a name; `None`: the system's default.
         device: Option<String>,
+        /// Whether the default does while the device is not there.
+        fallback: bool,
     },
     /// A descriptor.
     Feed {

@@ -61,13 +61,15 @@ pub struct Config {
 }
 
 /// Table `[audio]`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Audio {
     /// `pulseaudio`, `pipewire` or `alsa`; empty: the first one running.
     pub host: String,
     /// Identifier or a part of the name; empty: the system's default.
     pub device: String,
+    /// Whether the default does while the device is not there.
+    pub fallback: bool,
 }
 
 /// Table `[vad]`.
@@ -156,6 +158,17 @@ impl Default for Config {
             typing: Typing::default(),
             plugins: Plugins::default(),
             limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Audio {
+    fn default() -> Self {
+        Audio {
+            host: String::new(),
+            device: String::new(),
+            // Whoever speaks wants to be heard, and is told by which microphone.
+            fallback: true,
         }
     }
 }

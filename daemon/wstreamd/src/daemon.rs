@@ -6,6 +6,7 @@
 mod command;
 mod filtering;
 mod ledger;
+mod listening;
 mod orders;
 mod outbox;
 mod plugins;
@@ -27,17 +28,17 @@ pub use outbox::{LatestPartial, SIGNAL_QUEUE};
 pub use settings::Settings;
 pub(crate) use settings::check_language;
 
-use crate::capture::{self, Capture, CaptureRequest, SourceRequest};
 use crate::config::Key;
 use crate::event::Event;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
 use crate::filters;
 use crate::plugins::PluginState;
-use crate::speech::{SessionOptions, Speech};
+use crate::speech::Speech;
 use crate::transcriber::ToTranscriber;
 use crate::typist::{Live, ToTypist};
 use filtering::Filtering;
 use ledger::{Due, Ledger, SourceKind};
+use listening::{Listening, answer_all};
 use orders::Orders;
 use outbox::Outbox;
 use typing::Typing;
@@ -107,18 +108,6 @@ pub struct Daemon {
     kept_for_retry: u32,
     /// Set by `Shutdown`; answered when nothing is owed any more.
     leaving: Option<oneshot::Sender<()>>,
-}
-
-/// `State` is `listening` exactly while this exists; dropping it closes the source.
-#[derive(Debug)]
-struct Listening {
-    session: u64,
-    kind: SourceKind,
-    capture: Capture,
-    /// Callers of `Start` or `Feed` who wait until the source is open; `None` when it is.
-    opening: Option<Vec<oneshot::Sender<Result<u64, Fault>>>>,
-    /// Who called `Feed`: the session is cancelled when they leave the bus.
-    owner: Option<String>,
 }
 
 impl Daemon {
@@ -241,152 +230,6 @@ impl Daemon {
         }
     }
 
-    fn start(&mut self, options: SessionOptions, reply: oneshot::Sender<Result<u64, Fault>>) {
-        if let Some(listening) = &mut self.listening {
-            let answer = match (listening.kind, &mut listening.opening) {
-                (SourceKind::Feed | SourceKind::Retry, _) => Err(busy()),
-                (SourceKind::Microphone, Some(waiting)) => return waiting.push(reply),
-                (SourceKind::Microphone, None) => Ok(listening.session),
-            };
-            let _ = reply.send(answer);
-            return;
-        }
-        let audio = &self.settings.config().audio;
-        let some = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let source = SourceRequest::Microphone {
-            host: some(&audio.host),
-            device: some(&audio.device),
-        };
-        self.open(source, SourceKind::Microphone, options, None, reply);
-    }
-
-    fn feed(&mut self, request: FeedRequest, reply: oneshot::Sender<Result<u64, Fault>>) {
-        if self.listening.is_some() {
-            let _ = reply.send(Err(busy()));
-            return;
-        }
-        let source = SourceRequest::Feed {
-            sound: request.sound,
-            format: request.format,
-            realtime: request.realtime,
-        };
-        let owner = Some(request.caller);
-        self.open(source, SourceKind::Feed, request.options, owner, reply);
-    }
-
-    fn open(
-        &mut self,
-        source: SourceRequest,
-        kind: SourceKind,
-        options: SessionOptions,
-        owner: Option<String>,
-        reply: oneshot::Sender<Result<u64, Fault>>,
-    ) {
-        if let Err(fault) = self.settings.check_backend(options.backend.as_deref()) {
-            let _ = reply.send(Err(fault));
-            return;
-        }
-        // A model may have been installed since.
-        if self.settings.publish().model != self.published.borrow().model {
-            self.apply_settings();
-        }
-        let session = self.next_session;
-        self.next_session += 1;
-        let options = Arc::new(options);
-        self.orders.send(ToTranscriber::Warm {
-            options: options.clone(),
-        });
-        let request = CaptureRequest {
-            session,
-            source,
-            settings: self.settings.capture(),
-            options: options.clone(),
-            next_utterance: self.next_utterance.clone(),
-        };
-        let capture = capture::open(
-            request,
-            self.to_transcriber_speech.clone(),
-            self.to_daemon.clone(),
-        );
-        capture.watch_level(!self.level_watchers.is_empty());
-        self.ledger.open_session(session, kind);
-        self.typing_begins(session, kind, &options);
-        self.listening = Some(Listening {
-            session,
-            kind,
-            capture,
-            opening: Some(vec![reply]),
-            owner,
-        });
-    }
-
-    fn stop(&mut self) {
-        let Some(mut listening) = self.listening.take() else {
-            return;
-        };
-        tracing::info!(session = listening.session, "stop");
-        listening.capture.stop();
-        if let Some(waiting) = listening.opening.take() {
-            answer_all(waiting, Err(interrupted()));
-        }
-        // The handle lives on until `CaptureEnded`: dropping it here would give up the last words.
-        self.ledger
-            .keep_closing(listening.session, listening.capture);
-    }
-
-    fn toggle(
-        &mut self,
-        options: SessionOptions,
-        reply: oneshot::Sender<Result<&'static str, Fault>>,
-    ) {
-        if self.listening.is_some() {
-            self.stop();
-            let _ = reply.send(Ok(self.state()));
-            return;
-        }
-        let (started, opened) = oneshot::channel();
-        self.start(options, started);
-        // The answer comes with `CaptureOpened`; waiting for it here would block the inbox.
-        tokio::spawn(async move {
-            let answer = opened.await.unwrap_or_else(|_| Err(interrupted()));
-            let _ = reply.send(answer.map(|_| api::STATE_LISTENING));
-        });
-    }
-
-    /// Has the transcriber try again what it keeps, as a session of its own; `None`: nothing.
-    fn retry(&mut self) -> Option<u64> {
-        if self.kept_for_retry == 0 {
-            return None;
-        }
-        self.kept_for_retry = 0;
-        let session = self.next_session;
-        self.next_session += 1;
-        tracing::info!(session, "retry");
-        self.ledger.open_session(session, SourceKind::Retry);
-        self.orders.send(ToTranscriber::Retry { session });
-        Some(session)
-    }
-
-    fn cancel_all(&mut self) {
-        let current = self.listening.take();
-        let Some(newest) = self.ledger.newest_session() else {
-            return;
-        };
-        tracing::info!(session = newest, "cancel");
-        if let Some(Listening {
-            opening: Some(waiting),
-            ..
-        }) = current
-        {
-            answer_all(waiting, Err(interrupted()));
-        }
-        self.orders.send(ToTranscriber::Cancel { session: newest });
-        self.filtering.give_up();
-        for signal in self.ledger.cancel_all() {
-            self.send(signal);
-        }
-    }
-
     fn caller_left(&mut self, caller: &str) {
         self.level_watchers.retain(|watcher| watcher != caller);
         self.filters_left(caller);
@@ -426,6 +269,22 @@ impl Daemon {
                     && let Some(waiting) = listening.opening.take()
                 {
                     answer_all(waiting, Ok(session));
+                    self.hears(name);
+                }
+            }
+            Event::MicrophoneLost { session, fault } => {
+                if self.listening_as(session).is_some() {
+                    self.hears(String::new());
+                }
+                if let Some(fault) = fault {
+                    tracing::warn!(session, %fault, "waiting for a microphone");
+                    self.trouble(fault);
+                }
+            }
+            Event::MicrophoneFound { session, name } => {
+                tracing::info!(session, source = %name, "listening again");
+                if self.listening_as(session).is_some() {
+                    self.hears(name);
                 }
             }
             Event::CaptureFailed { session, fault } => {
@@ -515,12 +374,6 @@ impl Daemon {
         }
     }
 
-    fn listening_as(&mut self, session: u64) -> Option<&mut Listening> {
-        self.listening
-            .as_mut()
-            .filter(|listening| listening.session == session)
-    }
-
     fn apply_settings(&mut self) {
         let settings = self.settings.transcriber();
         self.orders
@@ -529,6 +382,7 @@ impl Daemon {
         let after = Published {
             state: before.state,
             server: before.server.clone(),
+            open_microphone: before.open_microphone.clone(),
             ..self.settings.publish()
         };
         let changed = after.differences(&before);
@@ -539,6 +393,9 @@ impl Daemon {
     }
 
     fn publish_state(&mut self) {
+        if self.listening.is_none() {
+            self.hears(String::new());
+        }
         let state = self.state();
         if self.published.borrow().state != state {
             self.published
@@ -571,25 +428,4 @@ impl Daemon {
             self.send(signal);
         }
     }
-}
-
-fn answer_all(waiting: Vec<oneshot::Sender<Result<u64, Fault>>>, answer: Result<u64, Fault>) {
-    for reply in waiting {
-        // A caller that has left does not want the answer.
-        let _ = reply.send(answer.clone());
-    }
-}
-
-fn busy() -> Fault {
-    Fault::new(
-        FaultKind::Busy,
-        "another session is taking sound: stop it first (wstreamctl stop) or wait for its end",
-    )
-}
-
-fn interrupted() -> Fault {
-    Fault::new(
-        FaultKind::Failed,
-        "stopped before the sound source was open: start again",
-    )
 }

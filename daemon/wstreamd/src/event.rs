@@ -29,6 +29,21 @@ pub enum Event {
         /// Why.
         fault: Fault,
     },
+    /// The microphone has gone, by a fault or because another is meant; the session goes on as soon
+    /// as there is one. What was said into it has ended.
+    MicrophoneLost {
+        /// Which session.
+        session: u64,
+        /// `None`: another is meant from now on.
+        fault: Option<Fault>,
+    },
+    /// There is a microphone again.
+    MicrophoneFound {
+        /// Which session.
+        session: u64,
+        /// What it is called.
+        name: String,
+    },
     /// The source is closed and every utterance of the session handed over; no `Started` follows.
     CaptureEnded {
         /// Which session.

@@ -40,7 +40,31 @@ const SCENARIOS: &[Scenario] = &[
     (
         "pulseaudio",
         "unplugged",
-        loses_unplugged,
+        waits_unplugged,
+        Some("pulseaudio"),
+    ),
+    (
+        "pulseaudio",
+        "default",
+        follows_the_default,
+        Some("pulseaudio"),
+    ),
+    (
+        "pipewire",
+        "default",
+        follows_the_default,
+        Some("pulseaudio"),
+    ),
+    (
+        "pulseaudio",
+        "chosen",
+        comes_back_to_the_chosen,
+        Some("pulseaudio"),
+    ),
+    (
+        "pulseaudio",
+        "mute",
+        says_that_it_is_mute,
         Some("pulseaudio"),
     ),
     ("pulseaudio", "killed", loses_killed, Some("pulseaudio")),
@@ -160,6 +184,10 @@ impl Session {
     }
 
     fn open_with_room(host: Option<&str>, device: Option<&str>, room: usize) -> Self {
+        Session::open_as(host, device, false, room)
+    }
+
+    fn open_as(host: Option<&str>, device: Option<&str>, fallback: bool, room: usize) -> Self {
         let (to_transcriber, speech) = mpsc::channel(room);
         let (to_daemon, events) = mpsc::channel(EVENT_QUEUE);
         let request = CaptureRequest {
@@ -167,6 +195,7 @@ impl Session {
             source: SourceRequest::Microphone {
                 host: host.map(str::to_owned),
                 device: device.map(str::to_owned),
+                fallback,
             },
             settings: CaptureSettings::default(),
             options: Arc::default(),
@@ -195,6 +224,36 @@ impl Session {
     fn opened(&mut self) -> String {
         match self.event() {
             Event::CaptureOpened { session: 1, name } => name,
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    /// Waits until the microphone has gone by a fault.
+    fn lost(&mut self) {
+        match self.event() {
+            Event::MicrophoneLost {
+                session: 1,
+                fault: Some(fault),
+            } => {
+                println!("{fault}");
+                assert_eq!(fault.kind, FaultKind::MicrophoneLost);
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    /// Waits until there is one again; returns its name.
+    fn found(&mut self) -> String {
+        match self.event() {
+            Event::MicrophoneFound { session: 1, name } => name,
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    /// The same for one that was left for another, or that was taken away.
+    fn found_later(&mut self) -> String {
+        match self.event() {
+            Event::MicrophoneLost { session: 1, .. } => self.found(),
             other => panic!("unexpected {other:?}"),
         }
     }
@@ -354,11 +413,60 @@ fn failed(mut session: Session) -> Fault {
     }
 }
 
-fn loses_unplugged(host: Option<&str>) {
+/// The session waits for the microphone and goes on with it.
+fn waits_unplugged(host: Option<&str>) {
     let mut session = Session::open(host, None);
     session.opened();
     script_says("unplug");
-    lost(session);
+    session.lost();
+    script_says("plug");
+    assert_eq!(session.found(), "Test-Microphone");
+    speak(&[vec![0; 8_000], voice(0.8, 120.0), vec![0; 16_000]].concat());
+    assert_eq!(session.utterance(), 1);
+    session.capture.stop();
+    let (heard, fault) = session.ended();
+    assert_eq!((heard.len(), fault), (1, None));
+}
+
+/// Who has another default listens to that one, and comes back to the first.
+fn follows_the_default(host: Option<&str>) {
+    let mut session = Session::open(host, None);
+    assert_eq!(session.opened(), "Test-Microphone");
+    for (command, name) in [
+        ("plug-second", "Second-Microphone"),
+        ("unplug-second", "Test-Microphone"),
+    ] {
+        script_says(command);
+        assert_eq!(session.found_later(), name);
+    }
+    session.capture.abandon();
+    assert_eq!(session.ended(), (Vec::new(), None));
+}
+
+/// In place of the chosen one the default is listened to, until the chosen one is there.
+fn comes_back_to_the_chosen(host: Option<&str>) {
+    let mut session = Session::open_as(host, Some("Second"), true, SPEECH_QUEUE);
+    assert_eq!(session.opened(), "Test-Microphone");
+    match session.event() {
+        Event::Trouble(fault) => assert_eq!(fault.kind, FaultKind::UnknownMicrophone),
+        other => panic!("unexpected {other:?}"),
+    }
+    script_says("plug-second");
+    assert_eq!(session.found_later(), "Second-Microphone");
+    session.capture.abandon();
+    assert_eq!(session.ended(), (Vec::new(), None));
+}
+
+/// Nothing but zeros is said once.
+fn says_that_it_is_mute(host: Option<&str>) {
+    let mut session = Session::open(host, None);
+    session.opened();
+    match session.event() {
+        Event::Trouble(fault) => assert_eq!(fault.kind, FaultKind::MicrophoneSilent),
+        other => panic!("unexpected {other:?}"),
+    }
+    session.capture.stop();
+    assert_eq!(session.ended(), (Vec::new(), None));
 }
 
 fn loses_killed(host: Option<&str>) {
@@ -367,20 +475,14 @@ fn loses_killed(host: Option<&str>) {
     speak(&[vec![0; 8_000], voice(0.8, 120.0), vec![0; 16_000]].concat());
     assert_eq!(session.utterance(), 1);
     script_says("stop");
-    let heard = lost(session);
-    assert_eq!(heard.len(), 1);
+    session.lost();
+    session.capture.stop();
+    let (heard, fault) = session.ended();
+    assert_eq!((heard.len(), fault), (1, None));
     // And the daemon can try again: it fails in words, at once or after a time.
     let fault = failed(Session::open(host, None));
     println!("afterwards: {fault}");
     assert_eq!(fault.kind, FaultKind::NoMicrophone);
-}
-
-fn lost(session: Session) -> Vec<Vec<i16>> {
-    let (heard, fault) = session.ended();
-    let fault = fault.expect("the microphone is lost");
-    println!("{fault}");
-    assert_eq!(fault.kind, FaultKind::MicrophoneLost);
-    heard
 }
 
 /// A transcriber that takes nothing: the utterance fails, aloud, and the next one is whole.

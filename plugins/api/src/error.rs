@@ -18,6 +18,10 @@ pub enum Error {
     UnknownMicrophone(String),
     /// The microphone went away, or stopped delivering sound.
     MicrophoneLost(String),
+    /// The microphone gives nothing but zeros: it is muted or switched off. Only in `Trouble`.
+    MicrophoneSilent(String),
+    /// The microphone's sound is cut off at the ends of the scale. Only in `Trouble`.
+    MicrophoneTooLoud(String),
     /// What `Feed` was given is not sound that can be read, or ends in the middle.
     BadSound(String),
     /// Sound arrived faster than it could be taken.
@@ -61,6 +65,8 @@ impl Error {
             "MicrophoneBusy" => Error::MicrophoneBusy,
             "UnknownMicrophone" => Error::UnknownMicrophone,
             "MicrophoneLost" => Error::MicrophoneLost,
+            "MicrophoneSilent" => Error::MicrophoneSilent,
+            "MicrophoneTooLoud" => Error::MicrophoneTooLoud,
             "BadSound" => Error::BadSound,
             "SoundLost" => Error::SoundLost,
             "ModelMissing" => Error::ModelMissing,

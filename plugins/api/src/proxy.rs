@@ -113,6 +113,11 @@ pub trait Dictation {
     #[zbus(property)]
     fn microphone(&self) -> zbus::Result<String>;
 
+    /// What the microphone is called that is open now; empty while none is, also while `State` is
+    /// `listening` and one that went away is waited for.
+    #[zbus(property)]
+    fn open_microphone(&self) -> zbus::Result<String>;
+
     /// When texts of the microphone are typed.
     #[zbus(property)]
     fn typing(&self) -> zbus::Result<String>;

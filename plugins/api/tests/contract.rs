@@ -176,6 +176,8 @@ fn an_error_keeps_its_name_and_sentence() {
         "MicrophoneBusy",
         "UnknownMicrophone",
         "MicrophoneLost",
+        "MicrophoneSilent",
+        "MicrophoneTooLoud",
         "BadSound",
         "SoundLost",
         "ModelMissing",

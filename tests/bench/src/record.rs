@@ -141,7 +141,7 @@ impl FileRun {
             }
             Seen::Trouble { message, .. } => self.troubles.push(message),
             Seen::SessionEnded { .. } => self.ended_t = t,
-            Seen::Delivered { .. } | Seen::Level => {}
+            Seen::Delivered { .. } | Seen::Level { .. } => {}
         }
     }
 

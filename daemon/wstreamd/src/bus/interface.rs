@@ -274,6 +274,11 @@ impl Dictation {
     }
 
     #[zbus(property)]
+    async fn open_microphone(&self) -> String {
+        self.published(|published| published.open_microphone.clone())
+    }
+
+    #[zbus(property)]
     async fn typing(&self) -> String {
         self.published(|published| published.typing.to_owned())
     }

@@ -131,6 +131,7 @@ async fn emit_changed(
         Property::Model => dictation.model_changed(emitter).await,
         Property::Language => dictation.language_changed(emitter).await,
         Property::Microphone => dictation.microphone_changed(emitter).await,
+        Property::OpenMicrophone => dictation.open_microphone_changed(emitter).await,
         Property::Typing => dictation.typing_changed(emitter).await,
         Property::Backends => dictation.backends_changed(emitter).await,
         Property::Plugins => {

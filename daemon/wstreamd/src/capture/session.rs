@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{debug, error};
 
+use super::hearing::{Hearing, Wrong};
 use super::{CaptureRequest, Control, SourceRequest};
 use crate::endpoint::{Action, Endpointer, FRAME, FRAME_MS, RATE, rms};
 use crate::event::{EVENT_QUEUE, Event};
 use crate::fault::{Fault, FaultKind};
-use crate::source::{Feed, OpenMicrophone, Read, Source};
+use crate::source::{Feed, LastingMicrophone, Opened, Read, Source, Wanted};
 use crate::speech::{SessionOptions, Speech, Utterance};
 use crate::vad::VoiceDetector;
 
@@ -51,8 +52,8 @@ pub(super) fn run(
     let _ = to_daemon.blocking_send(last);
 }
 
-/// A source that delivers, and its name.
-type Opened = (Box<dyn Source>, String);
+/// A source that delivers, and what it is where it is a microphone.
+type Ready = (Box<dyn Source>, Option<Opened>);
 
 /// Returns the event that ends the session.
 fn capture(
@@ -72,14 +73,25 @@ fn capture(
         options: request.options,
         next_utterance: request.next_utterance,
         open: None,
+        hearing: Hearing::default(),
+        microphone: String::new(),
         control,
         to_transcriber,
         to_daemon,
     };
-    let opened: Result<Option<Opened>, Fault> = match request.source {
-        SourceRequest::Microphone { host, device } => {
-            OpenMicrophone::open(host.as_deref(), device.as_deref(), interrupt)
-                .map(|opened| opened.map(|(source, name)| (Box::new(source) as _, name)))
+    let ready: Result<Option<Ready>, Fault> = match request.source {
+        SourceRequest::Microphone {
+            host,
+            device,
+            fallback,
+        } => {
+            let wanted = Wanted {
+                host,
+                device,
+                fallback,
+            };
+            LastingMicrophone::open(wanted, interrupt)
+                .map(|ready| ready.map(|(source, opened)| (Box::new(source) as _, Some(opened))))
         }
         SourceRequest::Feed {
             sound,
@@ -88,10 +100,10 @@ fn capture(
         } => {
             session.paced = realtime.then(Instant::now);
             Feed::open(sound, format, interrupt)
-                .map(|opened| opened.map(|source| (Box::new(source) as _, String::new())))
+                .map(|ready| ready.map(|source| (Box::new(source) as _, None)))
         }
     };
-    match opened {
+    match ready {
         Err(fault) => Event::CaptureFailed {
             session: number,
             fault,
@@ -100,11 +112,15 @@ fn capture(
             session: number,
             fault: None,
         },
-        Ok(Some((mut source, name))) => {
+        Ok(Some((mut source, opened))) => {
+            let name = opened.as_ref().map(|opened| opened.name.clone());
             session.report(Event::CaptureOpened {
                 session: number,
-                name,
+                name: name.unwrap_or_default(),
             });
+            if let Some(opened) = &opened {
+                session.microphone_opened(opened);
+            }
             let fault = session.listen(source.as_mut());
             drop(source);
             Event::CaptureEnded {
@@ -126,6 +142,10 @@ struct Session<'a> {
     options: Arc<SessionOptions>,
     next_utterance: Arc<AtomicU64>,
     open: Option<Open>,
+    /// Whether the microphone delivers what can be understood.
+    hearing: Hearing,
+    /// What it is called.
+    microphone: String,
     control: &'a Control,
     to_transcriber: mpsc::Sender<Speech>,
     to_daemon: &'a mpsc::Sender<Event>,
@@ -163,6 +183,14 @@ impl Session<'_> {
                 Read::More | Read::Hole => {}
                 Read::Interrupted | Read::End => break None,
                 Read::Fault(fault) => break Some(fault),
+                Read::Lost(fault) => self.microphone_lost(fault, &mut sound),
+                Read::Found(opened) => {
+                    self.report(Event::MicrophoneFound {
+                        session: self.number,
+                        name: opened.name.clone(),
+                    });
+                    self.microphone_opened(&opened);
+                }
             }
         };
         if self.control.abandon.load(Ordering::SeqCst) {
@@ -176,13 +204,43 @@ impl Session<'_> {
             }
             return fault;
         }
+        self.end_here(&sound);
+        fault
+    }
+
+    /// Nothing comes after this: an open utterance ends, with `rest`, less than a frame.
+    fn end_here(&mut self, rest: &[i16]) {
         let mut actions = Vec::new();
-        self.endpointer.finish(&sound, &mut actions);
-        // All that remains to be done is a bounded number of messages: no interrupt is needed.
+        self.endpointer.finish(rest, &mut actions);
+        // A bounded number of messages: no interrupt is needed.
         for action in actions {
             let _ = self.act(action);
         }
-        fault
+    }
+
+    /// The microphone has gone; the session waits for the next. What was said into it so far is an
+    /// utterance.
+    fn microphone_lost(&mut self, fault: Option<Fault>, rest: &mut Vec<i16>) {
+        self.end_here(rest);
+        rest.clear();
+        self.report(Event::MicrophoneLost {
+            session: self.number,
+            fault,
+        });
+    }
+
+    fn microphone_opened(&mut self, opened: &Opened) {
+        self.hearing.opened();
+        self.microphone.clone_from(&opened.name);
+        if let Some(wanted) = &opened.instead_of {
+            self.report(Event::Trouble(Fault::new(
+                FaultKind::UnknownMicrophone,
+                format!(
+                    "there is no microphone {wanted:?} now: {} is listened to until it is there; `wstreamctl microphone` lists them",
+                    opened.name
+                ),
+            )));
+        }
     }
 
     /// Takes the whole frames out of `sound`.
@@ -203,6 +261,11 @@ impl Session<'_> {
             }
             taken += FRAME;
             self.report_level(frame);
+            if self.live
+                && let Some(wrong) = self.hearing.push(frame)
+            {
+                self.report(Event::Trouble(self.complaint(wrong)));
+            }
             let heard = self.detector.hear(frame);
             if let Some(open) = &self.open {
                 self.endpointer
@@ -224,6 +287,24 @@ impl Session<'_> {
             sound.drain(..taken);
         }
         result
+    }
+
+    fn complaint(&self, wrong: Wrong) -> Fault {
+        let name = &self.microphone;
+        match wrong {
+            Wrong::Mute => Fault::new(
+                FaultKind::MicrophoneSilent,
+                format!(
+                    "the microphone {name} gives nothing but silence: switch it on, or take the mute away in the sound settings, or choose another"
+                ),
+            ),
+            Wrong::Clipped => Fault::new(
+                FaultKind::MicrophoneTooLoud,
+                format!(
+                    "the microphone {name} is so loud that its sound is cut off: turn it down in the sound settings"
+                ),
+            ),
+        }
     }
 
     /// Waits until the next frame of a paced feed would have been spoken.

@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(table["remote"]["office"].as_table().unwrap().len(), 17);
         assert_eq!(config, Config::default());
         for (table_name, keys) in [
-            ("audio", 2),
+            ("audio", 3),
             ("vad", 2),
             ("endpoint", 6),
             ("engine", 4),

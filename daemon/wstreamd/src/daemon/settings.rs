@@ -189,6 +189,7 @@ impl Settings {
             model: self.model(),
             language: self.effective.language.clone(),
             microphone: self.effective.audio.device.clone(),
+            open_microphone: String::new(),
             typing: self.effective.typing.when.name(),
             backends: self.backends(),
             server: ServerStatus {

@@ -10,6 +10,7 @@ use cpal::traits::{DeviceTrait as _, HostTrait as _};
 use cpal::{Device, DeviceDirection, ErrorKind, Host, HostId};
 use tracing::debug;
 
+use super::lasting::Wanted;
 use crate::fault::{Fault, FaultKind};
 
 /// The names of the sound systems, in the order in which the first one running is taken. PulseAudio
@@ -75,30 +76,72 @@ pub(super) fn unresponsive() -> Fault {
 pub(super) struct Found {
     pub(super) device: Device,
     pub(super) name: String,
+    /// The one that was meant is not there.
+    pub(super) is_instead: bool,
+    host: Host,
 }
 
-/// Finds the microphone that is meant.
-pub(super) fn find(host: Option<&str>, wanted: Option<&str>) -> Result<Found, Fault> {
-    let host = running_host(host)?;
+/// Finds the microphone that is meant, or where that is allowed the default in its place.
+pub(super) fn find(wanted: &Wanted) -> Result<Found, Fault> {
+    let host = running_host(wanted.host.as_deref())?;
     let system = host.id().name();
-    let (list, devices) = list(&host)?;
-    let at = match wanted.filter(|wanted| !wanted.is_empty()) {
-        Some(wanted) => choose(&list, wanted, system)?,
-        None => return find_default(&host, &list, &devices),
+    let (list, mut devices) = list(&host)?;
+    let by_default = |host: Host, devices: &[Device], is_instead| {
+        let (device, name) = find_default(&host, &list, devices)?;
+        Ok(Found {
+            device,
+            name,
+            is_instead,
+            host,
+        })
     };
-    let device = devices
-        .into_iter()
-        .nth(at)
-        .expect("there is a device for each microphone");
-    Ok(Found {
-        device,
-        name: list[at].name.clone(),
-    })
+    let Some(named) = wanted.device.as_deref().filter(|named| !named.is_empty()) else {
+        return by_default(host, &devices, false);
+    };
+    match choose(&list, named, system) {
+        Ok(at) => Ok(Found {
+            device: devices.swap_remove(at),
+            name: list[at].name.clone(),
+            is_instead: false,
+            host,
+        }),
+        Err(Unclear::Several(fault)) => Err(fault),
+        Err(Unclear::Absent(fault)) if wanted.fallback => {
+            by_default(host, &devices, true).map_err(|_| fault)
+        }
+        Err(Unclear::Absent(fault)) => Err(fault),
+    }
+}
+
+/// Whether another microphone is meant now than the one that was found: the default is another, or
+/// the one that was meant is back.
+pub(super) fn is_another_meant(found: &Found, wanted: Option<&str>) -> bool {
+    let host = &found.host;
+    if let (true, Some(wanted)) = (found.is_instead, wanted) {
+        let is_back = |(list, _): (Vec<Microphone>, _)| choose(&list, wanted, "").is_ok();
+        if list(host).is_ok_and(is_back) {
+            return true;
+        }
+    } else if wanted.is_some_and(|wanted| !wanted.is_empty()) {
+        return false;
+    }
+    // Their defaults are names for whatever is the default, and follow by themselves.
+    if is_alsa(host) || is_pipewire(host) {
+        return false;
+    }
+    let is_another = |default: Device| {
+        identifier(&default) != identifier(&found.device) && !is_monitor(&default)
+    };
+    host.default_input_device().is_some_and(is_another)
 }
 
 /// The default, unless it is only what an output plays: that is what servers fall back to when no
 /// microphone is connected, and nobody speaks there.
-fn find_default(host: &Host, list: &[Microphone], devices: &[Device]) -> Result<Found, Fault> {
+fn find_default(
+    host: &Host,
+    list: &[Microphone],
+    devices: &[Device],
+) -> Result<(Device, String), Fault> {
     let missing = || {
         Fault::new(
             FaultKind::NoMicrophone,
@@ -112,19 +155,14 @@ fn find_default(host: &Host, list: &[Microphone], devices: &[Device]) -> Result<
     let id = identifier(&device);
     if is_alsa(host) {
         // Its default may be anything; only opening it tells.
-        return Ok(Found {
-            name: describe(&device),
-            device,
-        });
+        let name = describe(&device);
+        return Ok((device, name));
     }
     if is_pipewire(host) {
         // Its default is a name for whatever is the default at the time.
         let other = |device: &Device| identifier(device) != id && !is_monitor(device);
         return if devices.iter().any(other) {
-            Ok(Found {
-                name: "PipeWire's default microphone".to_owned(),
-                device,
-            })
+            Ok((device, "PipeWire's default microphone".to_owned()))
         } else {
             Err(missing())
         };
@@ -134,7 +172,7 @@ fn find_default(host: &Host, list: &[Microphone], devices: &[Device]) -> Result<
     }
     let known = list.iter().find(|microphone| microphone.id == id);
     let name = known.map_or_else(|| describe(&device), |known| known.name.clone());
-    Ok(Found { device, name })
+    Ok((device, name))
 }
 
 fn is_alsa(host: &Host) -> bool {
@@ -255,8 +293,17 @@ fn is_monitor(device: &Device) -> bool {
     id.id().ends_with(".monitor") || both_ways
 }
 
+/// Why a name means no microphone of a list.
+#[derive(Debug)]
+enum Unclear {
+    /// None is called so.
+    Absent(Fault),
+    /// More than one is.
+    Several(Fault),
+}
+
 /// Which of the list is meant: by identifier, else by name, else by the only one that contains it.
-fn choose(list: &[Microphone], wanted: &str, system: &str) -> Result<usize, Fault> {
+fn choose(list: &[Microphone], wanted: &str, system: &str) -> Result<usize, Unclear> {
     let exactly = |by: fn(&Microphone) -> &str| list.iter().position(|one| by(one) == wanted);
     if let Some(at) = exactly(|one| &one.id).or_else(|| exactly(|one| &one.name)) {
         return Ok(at);
@@ -288,7 +335,11 @@ fn choose(list: &[Microphone], wanted: &str, system: &str) -> Result<usize, Faul
             names(&mut several.iter().copied())
         ),
     };
-    Err(Fault::new(FaultKind::UnknownMicrophone, message))
+    let fault = Fault::new(FaultKind::UnknownMicrophone, message);
+    Err(match matching.is_empty() {
+        true => Unclear::Absent(fault),
+        false => Unclear::Several(fault),
+    })
 }
 
 /// What went wrong with opening or using a microphone, for people.
@@ -350,7 +401,8 @@ mod tests {
     }
 
     fn chosen(wanted: &str) -> Result<usize, String> {
-        choose(&list(), wanted, "PulseAudio").map_err(|fault| {
+        choose(&list(), wanted, "PulseAudio").map_err(|unclear| {
+            let (Unclear::Absent(fault) | Unclear::Several(fault)) = unclear;
             assert_eq!(fault.kind, FaultKind::UnknownMicrophone);
             fault.message
         })
@@ -378,7 +430,9 @@ mod tests {
 
     #[test]
     fn no_microphone_at_all() {
-        let fault = choose(&[], "x", "PulseAudio").unwrap_err();
+        let Err(Unclear::Absent(fault)) = choose(&[], "x", "PulseAudio") else {
+            panic!("there is none");
+        };
         assert!(fault.message.contains("none at all"), "{fault}");
     }
 

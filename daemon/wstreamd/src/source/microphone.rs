@@ -4,7 +4,7 @@
 //! by a helper thread, because opening and closing one may hang with its server. That thread sleeps
 //! while the microphone is open, and is left behind if it hangs.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -16,7 +16,8 @@ use cpal::{
 use rtrb::{Consumer, Producer, RingBuffer};
 use tracing::{debug, info, warn};
 
-use super::devices::{Found, explain, find, unresponsive};
+use super::devices::{Found, explain, find, is_another_meant, unresponsive};
+use super::lasting::Wanted;
 use super::resample::Resampler;
 use super::{Interrupt, Read, Source};
 use crate::endpoint::RATE;
@@ -40,6 +41,15 @@ const SILENT: Duration = Duration::from_secs(3);
 
 /// Closing takes milliseconds, or for ever when the server has died.
 const CLOSING: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether another microphone is meant: some milliseconds of work for us and
+/// the sound server, and only while the microphone is open.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Helpers at once: the one that is needed, and those that hang with a server that has stopped.
+/// More would only pile up.
+const HELPERS: usize = 4;
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 /// The longest sleep while listening, should a wake-up be missed.
 const NAP: Duration = Duration::from_millis(500);
@@ -84,40 +94,51 @@ struct Shared {
     failed: AtomicBool,
     /// The first serious one.
     error: OnceLock<cpal::Error>,
+    /// Another microphone is meant from now on.
+    moved: AtomicBool,
     audio: Thread,
 }
 
+/// What is heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// What people call it.
+    pub(crate) name: String,
+    /// The one that was meant, in whose place this is.
+    pub(crate) instead_of: Option<String>,
+}
+
 /// What the helper says once the stream runs.
-struct Opened {
-    name: String,
+struct Running {
+    opened: Opened,
     rate: u32,
     sound: Consumer<f32>,
 }
 
 impl OpenMicrophone {
-    /// Opens the microphone that is meant and waits for its first sound. Returns it with its name;
-    /// `None`: the interrupt was raised before it came.
-    pub(crate) fn open(
-        host: Option<&str>,
-        device: Option<&str>,
+    /// Opens the microphone that is meant and waits for its first sound; `None`: the interrupt was
+    /// raised before it came.
+    pub(super) fn open(
+        wanted: &Wanted,
         interrupt: Arc<Interrupt>,
-    ) -> Result<Option<(Self, String)>, Fault> {
+    ) -> Result<Option<(Self, Opened)>, Fault> {
         let shared = Arc::new(Shared {
             callbacks: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             overruns: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             error: OnceLock::new(),
+            moved: AtomicBool::new(false),
             audio: thread::current(),
         });
-        let (helper, opening) = Helper::start(host, device, Arc::clone(&shared))?;
+        let (helper, opening) = Helper::start(wanted.clone(), Arc::clone(&shared))?;
         let began = Instant::now();
-        let opened = loop {
+        let running = loop {
             if interrupt.is_raised() {
                 return Ok(None);
             }
             match opening.try_recv() {
-                Ok(opened) => break opened?,
+                Ok(running) => break running?,
                 Err(mpsc::TryRecvError::Disconnected) => return Err(unresponsive()),
                 Err(mpsc::TryRecvError::Empty) => match OPENING.checked_sub(began.elapsed()) {
                     Some(left) => thread::park_timeout(left),
@@ -125,8 +146,9 @@ impl OpenMicrophone {
                 },
             }
         };
-        let name = opened.name;
-        let resampler = Resampler::new(opened.rate).map_err(|error| {
+        let opened = running.opened;
+        let name = &opened.name;
+        let resampler = Resampler::new(running.rate).map_err(|error| {
             Fault::new(
                 FaultKind::Failed,
                 format!("the microphone {name} does not work ({error}); choose another"),
@@ -134,7 +156,7 @@ impl OpenMicrophone {
         })?;
         let microphone = OpenMicrophone {
             name: name.clone(),
-            sound: opened.sound,
+            sound: running.sound,
             shared,
             interrupt,
             resampler,
@@ -145,7 +167,7 @@ impl OpenMicrophone {
         };
         Ok(microphone
             .wait_for_first_sound()?
-            .map(|microphone| (microphone, name)))
+            .map(|microphone| (microphone, opened)))
     }
 
     fn wait_for_first_sound(self) -> Result<Option<Self>, Fault> {
@@ -181,7 +203,7 @@ impl OpenMicrophone {
             Fault::new(
                 FaultKind::MicrophoneLost,
                 format!(
-                    "the microphone {} was lost ({why}); connect it again and start again, or choose another",
+                    "the microphone {} was lost ({why}); listening goes on when it is back, or when another is chosen",
                     self.name
                 ),
             )
@@ -232,9 +254,14 @@ impl Source for OpenMicrophone {
                 return Read::Hole;
             }
             self.resampler.push(&self.mono, into);
-            if interrupted || fault.is_some() {
+            let moved = self.shared.moved.load(Ordering::Acquire);
+            if interrupted || fault.is_some() || moved {
                 self.resampler.finish(into);
-                return fault.map_or(Read::Interrupted, Read::Fault);
+                return match fault {
+                    _ if interrupted => Read::Interrupted,
+                    Some(fault) => Read::Fault(fault),
+                    None => Read::Lost(None),
+                };
             }
             if !self.mono.is_empty() {
                 return Read::More;
@@ -257,28 +284,35 @@ impl Drop for OpenMicrophone {
 impl Helper {
     /// Starts the thread, which opens the microphone and says so, waking the audio thread.
     fn start(
-        host: Option<&str>,
-        device: Option<&str>,
+        wanted: Wanted,
         shared: Arc<Shared>,
-    ) -> Result<(Self, mpsc::Receiver<Result<Opened, Fault>>), Fault> {
-        let (host, device) = (host.map(str::to_owned), device.map(str::to_owned));
+    ) -> Result<(Self, mpsc::Receiver<Result<Running, Fault>>), Fault> {
+        let place = Place::take().ok_or_else(unresponsive)?;
         let (answer, opening) = mpsc::channel();
         let (close, until_close) = mpsc::channel::<()>();
         let (still_open, closed) = mpsc::channel::<()>();
         thread::Builder::new()
             .name("microphone".to_owned())
             .spawn(move || {
-                let opened = open_stream(host.as_deref(), device.as_deref(), &shared);
-                let (stream, told) = match opened {
-                    Ok((stream, opened)) => (Some(stream), Ok(opened)),
+                let _place = place;
+                let (open, told) = match open_stream(&wanted, &shared) {
+                    Ok((open, running)) => (Some(open), Ok(running)),
                     Err(fault) => (None, Err(fault)),
                 };
                 // Nobody may be waiting any more; then the other channel is closed too.
                 let _ = answer.send(told);
                 shared.audio.unpark();
                 // Nothing is ever sent: this ends when the other end is dropped.
-                let _ = until_close.recv();
-                drop(stream);
+                while until_close.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    let is_another_meant = |(_, found): &(Stream, Found)| {
+                        is_another_meant(found, wanted.device.as_deref())
+                    };
+                    if open.as_ref().is_some_and(is_another_meant) {
+                        shared.moved.store(true, Ordering::Release);
+                        shared.audio.unpark();
+                    }
+                }
+                drop(open);
                 drop(still_open);
             })
             .map_err(|error| {
@@ -304,19 +338,35 @@ impl Helper {
     }
 }
 
+/// One of the [`HELPERS`].
+#[derive(Debug)]
+struct Place;
+
+impl Place {
+    fn take() -> Option<Self> {
+        let taken = RUNNING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| {
+            (running < HELPERS).then_some(running + 1)
+        });
+        taken.ok().map(|_| Place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// On the helper thread: finds the device and starts a stream, in the best of the formats that it
 /// takes.
-fn open_stream(
-    host: Option<&str>,
-    device: Option<&str>,
-    shared: &Arc<Shared>,
-) -> Result<(Stream, Opened), Fault> {
-    let Found { device, name } = find(host, device)?;
+fn open_stream(wanted: &Wanted, shared: &Arc<Shared>) -> Result<((Stream, Found), Running), Fault> {
+    let found = find(wanted)?;
+    let Found { device, name, .. } = &found;
     let mut error = cpal::Error::new(ErrorKind::UnsupportedConfig);
-    for (config, format) in wishes(&device) {
+    for (config, format) in wishes(device) {
         let capacity = config.sample_rate as usize * RING.as_secs() as usize;
         let (into, sound) = RingBuffer::new(capacity);
-        let started = build(&device, config, format, into, Arc::clone(shared))
+        let started = build(device, config, format, into, Arc::clone(shared))
             .and_then(|stream| stream.play().map(|()| stream));
         match started {
             Ok(stream) => {
@@ -328,7 +378,16 @@ fn open_stream(
                     "listening"
                 );
                 let rate = config.sample_rate;
-                return Ok((stream, Opened { name, rate, sound }));
+                let opened = Opened {
+                    name: name.clone(),
+                    instead_of: found.is_instead.then(|| wanted.device.clone()).flatten(),
+                };
+                let running = Running {
+                    opened,
+                    rate,
+                    sound,
+                };
+                return Ok(((stream, found), running));
             }
             Err(refused) => {
                 debug!(microphone = %name, ?config, %format, error = %refused, "refused");
@@ -346,7 +405,7 @@ fn open_stream(
             }
         }
     }
-    Err(explain(&error, &name))
+    Err(explain(&error, name))
 }
 
 /// Formats to ask for, best first. 16 kHz mono is taken by every server although not all list it,

@@ -5,6 +5,7 @@
 mod cookie;
 mod devices;
 mod feed;
+mod lasting;
 mod microphone;
 pub(crate) mod resample;
 mod wav;
@@ -20,7 +21,8 @@ pub use cookie::missing_pulse_cookie;
 pub use devices::{HOSTS, Microphone, microphones};
 pub(crate) use feed::Feed;
 pub use feed::{CHANNELS, RATES};
-pub(crate) use microphone::OpenMicrophone;
+pub(crate) use lasting::{LastingMicrophone, Wanted};
+pub(crate) use microphone::Opened;
 
 /// Sound that comes bit by bit.
 pub(crate) trait Source {
@@ -42,6 +44,11 @@ pub(crate) enum Read {
     End,
     /// The source cannot go on.
     Fault(Fault),
+    /// The microphone has gone, by this fault, or because another is meant from now on. What was
+    /// appended is the last of it; the next read waits for [`Read::Found`].
+    Lost(Option<Fault>),
+    /// There is a microphone again.
+    Found(Opened),
 }
 
 /// Tells a source that waits to stop waiting, once and for good.

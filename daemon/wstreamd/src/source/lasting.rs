@@ -1,0 +1,137 @@
+//! A microphone for as long as somebody wants to listen: one that goes away is looked for until it
+//! is back or another can take its place, and when another is meant from now on, that one is taken.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::microphone::{OpenMicrophone, Opened};
+use super::{Interrupt, Read, Source};
+use crate::fault::Fault;
+
+/// Which microphone is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// `None`: the first sound system that runs.
+    pub(crate) host: Option<String>,
+    /// `None`: the system's default.
+    pub(crate) device: Option<String>,
+    /// Whether the default does while the device is not there.
+    pub(crate) fallback: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct LastingMicrophone {
+    wanted: Wanted,
+    interrupt: Arc<Interrupt>,
+    /// `None`: it went away.
+    open: Option<OpenMicrophone>,
+    pauses: Pauses,
+}
+
+impl LastingMicrophone {
+    /// Opens the microphone that is meant and waits for its first sound; `None`: the interrupt was
+    /// raised before it came. One that is not there to begin with is a fault.
+    pub(crate) fn open(
+        wanted: Wanted,
+        interrupt: Arc<Interrupt>,
+    ) -> Result<Option<(Self, Opened)>, Fault> {
+        let opened = OpenMicrophone::open(&wanted, Arc::clone(&interrupt))?;
+        Ok(opened.map(|(microphone, opened)| {
+            let lasting = LastingMicrophone {
+                wanted,
+                interrupt,
+                open: Some(microphone),
+                pauses: Pauses::default(),
+            };
+            (lasting, opened)
+        }))
+    }
+
+    /// Tries to open it until that works; `None`: the interrupt was raised.
+    fn find(&mut self) -> Option<Opened> {
+        loop {
+            let until = Instant::now() + self.pauses.next();
+            while let Some(left) = until.checked_duration_since(Instant::now()) {
+                if self.interrupt.is_raised() {
+                    return None;
+                }
+                thread::park_timeout(left);
+            }
+            match OpenMicrophone::open(&self.wanted, Arc::clone(&self.interrupt)) {
+                Ok(Some((microphone, opened))) => {
+                    self.open = Some(microphone);
+                    return Some(opened);
+                }
+                Ok(None) => return None,
+                Err(fault) => tracing::debug!(%fault, "the microphone is not back yet"),
+            }
+        }
+    }
+}
+
+impl Source for LastingMicrophone {
+    fn read(&mut self, into: &mut Vec<i16>) -> Read {
+        let Some(open) = &mut self.open else {
+            return self.find().map_or(Read::Interrupted, Read::Found);
+        };
+        let read = open.read(into);
+        match read {
+            Read::Fault(fault) => {
+                self.open = None;
+                self.pauses = Pauses::default();
+                Read::Lost(Some(fault))
+            }
+            // At once, and later if that fails.
+            Read::Lost(_) => {
+                self.open = None;
+                self.pauses = Pauses::none_first();
+                read
+            }
+            read => read,
+        }
+    }
+}
+
+/// Pauses before each attempt. A device that is plugged in is there for its user within the longest
+/// of them; and a sound server that starts needs some time itself.
+#[derive(Debug, Default)]
+struct Pauses {
+    tried: u32,
+    first: Option<Duration>,
+}
+
+impl Pauses {
+    const SHORTEST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    fn none_first() -> Self {
+        Pauses {
+            tried: 0,
+            first: Some(Duration::ZERO),
+        }
+    }
+
+    fn next(&mut self) -> Duration {
+        if let Some(first) = self.first.take() {
+            return first;
+        }
+        let pause = Self::SHORTEST * 2u32.pow(self.tried.min(8));
+        self.tried += 1;
+        pause.min(Self::LONGEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_second() {
+        let mut pauses = Pauses::none_first();
+        let taken: Vec<u128> = (0..40).map(|_| pauses.next().as_millis()).collect();
+        assert_eq!(taken[..6], [0, 100, 200, 400, 800, 1000]);
+        assert_eq!(taken.last(), Some(&1000));
+    }
+}
