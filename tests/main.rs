@@ -1,5 +1,6 @@
 //! End-to-end tests: the real daemon, engine and model on a private bus. See `run.sh`.
 
+mod bindings;
 mod contract;
 mod doctor;
 mod errors;
@@ -13,6 +14,7 @@ mod microphone;
 mod notify;
 mod plugins;
 mod preedit;
+mod presence;
 mod remote;
 mod streaming;
 mod typing;

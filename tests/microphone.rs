@@ -11,10 +11,10 @@ use tokio::process::{Child, ChildStdout, Command};
 use wstream_tests::{Desktop, Running, Script, corpus, models_with, sound};
 
 /// A sound server with a virtual microphone, from `mic.sh`; ends when dropped.
-struct Sound(Script);
+pub(crate) struct Sound(pub(crate) Script);
 
 impl Sound {
-    async fn raise(server: &str) -> Result<Option<Self>> {
+    pub(crate) async fn raise(server: &str) -> Result<Option<Self>> {
         const WANTED: [&str; 3] = ["MIC_DIR", "ALSA_CONFIG_PATH", "PIPEWIRE_RUNTIME_DIR"];
         let script = Script::raise("mic.sh", &["run", server], |name| {
             WANTED.contains(&name) || name.starts_with("PULSE_")
@@ -24,7 +24,7 @@ impl Sound {
     }
 
     /// Speaks a file into the microphone, at the pace of speech, to its end.
-    async fn speak(&self, file: &Path) -> Result<()> {
+    pub(crate) async fn speak(&self, file: &Path) -> Result<()> {
         let status = Command::new("paplay")
             .envs(self.0.env.clone())
             .arg("--device=speaker")
@@ -36,7 +36,7 @@ impl Sound {
     }
 
     /// How many programs record now.
-    async fn recorders(&self) -> Result<usize> {
+    pub(crate) async fn recorders(&self) -> Result<usize> {
         let listed = Command::new("pactl")
             .envs(self.0.env.clone())
             .args(["list", "short", "source-outputs"])

@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Start(start::Start),
     Stop(stop::Stop),
     Toggle(toggle::Toggle),
+    Press(press::Press),
+    Release(release::Release),
     Cancel(cancel::Cancel),
     Retry(retry::Retry),
     Status(status::Status),

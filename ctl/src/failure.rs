@@ -244,7 +244,7 @@ pub(crate) fn daemon_code(error: &DaemonError) -> u8 {
         | DaemonError::MicrophoneTooLoud(_) => 4,
         DaemonError::ModelMissing(_) | DaemonError::ModelInvalid(_) => 5,
         DaemonError::BadSound(_) | DaemonError::SoundLost(_) => 6,
-        DaemonError::Busy(_) => 7,
+        DaemonError::Busy(_) | DaemonError::Locked(_) => 7,
         DaemonError::CpuUnsupported(_)
         | DaemonError::EngineFailed(_)
         | DaemonError::RemoteRefused(_)
@@ -285,6 +285,7 @@ mod tests {
             ("RemoteLost", 8),
             ("UnknownBackend", 2),
             ("Busy", 7),
+            ("Locked", 7),
             ("BadOption", 2),
             ("BadConfig", 9),
             ("FilterFailed", 1),

@@ -14,6 +14,8 @@ pub(crate) mod microphone;
 pub(crate) mod model;
 pub(crate) mod monitor;
 pub(crate) mod plugins;
+pub(crate) mod press;
+pub(crate) mod release;
 pub(crate) mod retry;
 pub(crate) mod retype;
 pub(crate) mod start;
@@ -36,6 +38,8 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Start(start) => start.run().await,
         Command::Stop(stop) => stop.run().await,
         Command::Toggle(toggle) => toggle.run().await,
+        Command::Press(press) => press.run().await,
+        Command::Release(release) => release.run().await,
         Command::Cancel(cancel) => cancel.run().await,
         Command::Retry(retry) => retry.run().await,
         Command::Status(status) => status.run().await,

@@ -2,8 +2,10 @@
 //!
 //! Enters: [`Signal`]s and partials from the daemon task. Leaves: [`Command`]s to it.
 
+mod desktop;
 mod filter;
 mod interface;
+mod logind;
 mod options;
 mod signals;
 mod units;
@@ -15,6 +17,7 @@ use crate::daemon::{Command, LatestPartial, Published, Signal};
 use crate::fault::{Fault, FaultKind};
 pub use filter::FilterCalls;
 use interface::Dictation;
+pub use logind::follow as follow_logind;
 pub use units::Units;
 pub(crate) use units::{Unit, UnitError};
 

@@ -89,6 +89,8 @@ pub struct CaptureSettings {
     pub vad: VadMode,
     /// When utterances begin and end.
     pub endpoint: EndpointSettings,
+    /// Seconds without speech after which a microphone's session ends; 0: never.
+    pub auto_stop_s: u32,
 }
 
 /// A session's sound under way. Dropping it abandons it.

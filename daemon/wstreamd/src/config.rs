@@ -5,6 +5,7 @@ mod choices;
 mod file;
 mod lists;
 mod remote;
+mod unfinished;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use wstream_wire::Strategy;
 
+use crate::daemon::OnLeaving;
 use crate::endpoint::EndpointSettings;
 use crate::typist::When;
 use crate::vad::{Detector, VadMode};
@@ -21,6 +23,7 @@ pub use choices::{Choices, Key};
 pub use file::{ConfigError, default_path, load, parse};
 pub(crate) use lists::{BadList, check_languages, check_vocabulary};
 pub use remote::{Connect, Remote, warnings};
+pub use unfinished::Unfinished;
 pub use watch::watch;
 
 /// The commented default configuration, as it is installed.
@@ -54,6 +57,8 @@ pub struct Config {
     pub remote: BTreeMap<String, Remote>,
     /// Text into windows.
     pub typing: Typing,
+    /// Who is there, and how long somebody listens.
+    pub session: Session,
     /// Programs beside the daemon.
     pub plugins: Plugins,
     /// Bounds.
@@ -119,6 +124,26 @@ pub struct Typing {
     pub characters_per_s: u32,
 }
 
+/// Table `[session]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Session {
+    /// What becomes of listening when the screen is locked.
+    pub on_lock: OnLeaving,
+    /// What becomes of it when the machine goes to sleep.
+    pub on_sleep: OnLeaving,
+    /// Whether it goes on when the screen is unlocked.
+    pub resume_after_lock: bool,
+    /// Whether it goes on when the machine is awake again.
+    pub resume_after_sleep: bool,
+    /// Whether it goes on when the daemon has died and was started again.
+    pub resume_after_crash: bool,
+    /// Seconds without speech after which it ends; 0: never.
+    pub auto_stop_s: u32,
+    /// Milliseconds from which on a key counts as held.
+    pub hold_ms: u32,
+}
+
 /// Table `[plugins]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -156,6 +181,7 @@ impl Default for Config {
             engine: Engine::default(),
             remote: BTreeMap::new(),
             typing: Typing::default(),
+            session: Session::default(),
             plugins: Plugins::default(),
             limits: Limits::default(),
         }
@@ -199,6 +225,21 @@ impl Default for Typing {
             // An utterance has a few hundred; a filter's mistake may have many more.
             max_characters: 10_000,
             characters_per_s: 0,
+        }
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Session {
+            on_lock: OnLeaving::Finish,
+            on_sleep: OnLeaving::Finish,
+            resume_after_lock: false,
+            resume_after_sleep: false,
+            resume_after_crash: false,
+            auto_stop_s: 0,
+            // A tap takes 100 to 200 ms; nobody says a word in less than this.
+            hold_ms: 400,
         }
     }
 }

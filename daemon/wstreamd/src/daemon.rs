@@ -5,11 +5,13 @@
 
 mod command;
 mod filtering;
+mod key;
 mod ledger;
 mod listening;
 mod orders;
 mod outbox;
 mod plugins;
+mod presence;
 mod settings;
 mod typing;
 
@@ -25,10 +27,11 @@ pub use command::{
 pub use filtering::FILTER_QUEUE;
 pub use orders::ORDER_QUEUE;
 pub use outbox::{LatestPartial, SIGNAL_QUEUE};
+pub use presence::{Change, OnLeaving};
 pub use settings::Settings;
 pub(crate) use settings::check_language;
 
-use crate::config::Key;
+use crate::config::{Key, Unfinished};
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::filters;
@@ -37,10 +40,12 @@ use crate::speech::Speech;
 use crate::transcriber::ToTranscriber;
 use crate::typist::{Live, ToTypist};
 use filtering::Filtering;
+use key::HeldKey;
 use ledger::{Due, Ledger, SourceKind};
 use listening::{Listening, answer_all};
 use orders::Orders;
 use outbox::Outbox;
+use presence::Presence;
 use typing::Typing;
 
 /// Most commands under way to the daemon; callers on the bus wait.
@@ -51,6 +56,8 @@ pub const COMMAND_QUEUE: usize = 64;
 pub struct Channels {
     /// From the bus, the configuration watcher and the signal handler.
     pub commands: mpsc::Receiver<Command>,
+    /// The way to those commands, for what comes later.
+    pub to_self: mpsc::WeakSender<Command>,
     /// From the stages.
     pub events: mpsc::Receiver<Event>,
     /// Given to each capture, so that its facts come back.
@@ -73,6 +80,10 @@ pub struct Channels {
     pub to_partials: watch::Sender<Option<LatestPartial>>,
     /// What the bus answers property reads with.
     pub published: watch::Sender<Published>,
+    /// Whether anything is owed: sleep waits for it.
+    pub owes: watch::Sender<bool>,
+    /// Marks that the microphone is open.
+    pub unfinished: Unfinished,
     /// The number of the next utterance; shared by all who begin one.
     pub next_utterance: Arc<AtomicU64>,
 }
@@ -81,6 +92,7 @@ pub struct Channels {
 #[derive(Debug)]
 pub struct Daemon {
     commands: mpsc::Receiver<Command>,
+    to_self: mpsc::WeakSender<Command>,
     events: mpsc::Receiver<Event>,
     to_daemon: mpsc::Sender<Event>,
     to_transcriber_speech: mpsc::Sender<Speech>,
@@ -98,6 +110,13 @@ pub struct Daemon {
     to_plugins: watch::Sender<Arc<[String]>>,
     /// How they are.
     supervised: Vec<PluginState>,
+    /// Whether the user is there.
+    presence: Presence,
+    owes: watch::Sender<bool>,
+    /// Where a daemon that is started again after a crash sees that this one was listening.
+    unfinished: Unfinished,
+    /// The key that is for both ways of dictating.
+    key: HeldKey,
     /// The session that takes sound, with the handle that keeps its source open.
     listening: Option<Listening>,
     next_session: u64,
@@ -115,6 +134,7 @@ impl Daemon {
     pub fn new(settings: Settings, channels: Channels) -> Self {
         Daemon {
             commands: channels.commands,
+            to_self: channels.to_self,
             events: channels.events,
             to_daemon: channels.to_daemon,
             to_transcriber_speech: channels.to_transcriber_speech,
@@ -127,6 +147,10 @@ impl Daemon {
             to_plugins: channels.to_plugins,
             supervised: Vec::new(),
             settings,
+            presence: Presence::default(),
+            owes: channels.owes,
+            unfinished: channels.unfinished,
+            key: HeldKey::default(),
             listening: None,
             next_session: 1,
             next_utterance: channels.next_utterance,
@@ -164,13 +188,25 @@ impl Daemon {
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Start { options, reply } => self.start(options, reply),
+            Command::Start { options, reply } => {
+                self.presence.was_told();
+                self.start(options, reply);
+            }
             Command::Stop { reply } => {
+                self.presence.was_told();
                 self.stop();
                 let _ = reply.send(());
             }
-            Command::Toggle { options, reply } => self.toggle(options, reply),
+            Command::Toggle { options, reply } => {
+                self.presence.was_told();
+                self.toggle(options, reply);
+            }
+            Command::Press { options, reply } => self.press(options, reply),
+            Command::Release => self.release(),
+            Command::KeyIsUp { heard } => self.key_is_up(heard),
+            Command::Presence(change) => self.presence_changed(change),
             Command::Cancel { reply } => {
+                self.presence.was_told();
                 self.cancel_all();
                 let _ = reply.send(());
             }
@@ -396,7 +432,12 @@ impl Daemon {
         if self.listening.is_none() {
             self.hears(String::new());
         }
+        let marks = self.settings.config().session.resume_after_crash;
+        self.unfinished.set(marks && self.listens_to_microphone());
         let state = self.state();
+        let owes = state != api::STATE_IDLE;
+        self.owes
+            .send_if_modified(|before| std::mem::replace(before, owes) != owes);
         if self.published.borrow().state != state {
             self.published
                 .send_modify(|published| published.state = state);

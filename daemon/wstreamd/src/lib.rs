@@ -8,6 +8,7 @@ pub mod event;
 pub mod bus;
 pub mod config;
 pub mod daemon;
+pub mod defect;
 pub mod fault;
 pub mod filters;
 mod lines;

@@ -67,6 +67,7 @@ fn main() -> ExitCode {
         return print("the configuration is right\n");
     }
     wstreamd::log::init();
+    wstreamd::defect::log_panics();
     if let Some(cookie) = wstreamd::source::missing_pulse_cookie() {
         // SAFETY: no other thread runs yet that could read the environment meanwhile.
         unsafe { std::env::set_var("PULSE_COOKIE", cookie) };
@@ -92,7 +93,7 @@ fn main() -> ExitCode {
             match error {
                 RunError::Bus(BusError::AlreadyRunning) => EXIT_BUSY.into(),
                 RunError::Bus(_) | RunError::BusGone => EXIT_BUS.into(),
-                RunError::Signals(_) | RunError::Typist(_) => ExitCode::FAILURE,
+                RunError::Defect | RunError::Signals(_) | RunError::Typist(_) => ExitCode::FAILURE,
             }
         }
     }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::bus::{self, BusError, FilterCalls, FromDaemon};
-use crate::config::{self, Choices, Config};
+use crate::config::{self, Choices, Config, Unfinished};
 use crate::daemon::{
     COMMAND_QUEUE, Channels, Command, Daemon, FILTER_QUEUE, ORDER_QUEUE, SIGNAL_QUEUE, Settings,
 };
@@ -17,7 +17,7 @@ use crate::event::EVENT_QUEUE;
 use crate::fault::{Fault, FaultKind};
 use crate::filters;
 use crate::plugins::{self, Launcher};
-use crate::speech::SPEECH_QUEUE;
+use crate::speech::{SPEECH_QUEUE, SessionOptions};
 use crate::transcriber::{self, ToTranscriber};
 use crate::typist::{self, TYPIST_QUEUE};
 
@@ -46,6 +46,9 @@ pub enum RunError {
     /// The process could not set itself up.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
+    /// A defect of ours, which the log tells more of.
+    #[error("wstreamd failed by a defect of ours, please report the line before this")]
+    Defect,
     /// The process may not have another thread.
     #[error("cannot start the thread that types")]
     Typist(#[source] std::io::Error),
@@ -60,6 +63,9 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     warn(&config);
     let loaded = config.clone();
     let settings = Settings::new(config, Choices::load());
+    let (unfinished, was_listening) = Unfinished::take();
+    let resumes = was_listening && settings.config().session.resume_after_crash;
+    let (owes, is_owed) = watch::channel(false);
     let (to_daemon, events) = mpsc::channel(EVENT_QUEUE);
     let (commander, commands) = mpsc::channel(COMMAND_QUEUE);
     let (to_transcriber_speech, from_audio) = mpsc::channel(SPEECH_QUEUE);
@@ -97,8 +103,12 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     .map_err(RunError::Typist)?;
     let launcher = Launcher::choose(&connection).await;
     let plugins = tokio::spawn(plugins::run(run_plugins, to_daemon.clone(), launcher));
+    tokio::spawn(bus::follow_logind(commander.clone(), is_owed));
     let channels = Channels {
         commands,
+        to_self: commander.downgrade(),
+        owes,
+        unfinished,
         events,
         to_daemon,
         to_transcriber_speech,
@@ -112,7 +122,7 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
         published: publish,
         next_utterance,
     };
-    let daemon = tokio::spawn(Daemon::new(settings, channels).run());
+    let mut daemon = tokio::spawn(Daemon::new(settings, channels).run());
     let from_daemon = FromDaemon {
         signals,
         partials,
@@ -129,6 +139,12 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
 
+    if resumes {
+        tracing::info!("listening again, as before the crash");
+        let (reply, _) = oneshot::channel();
+        let options = SessionOptions::default();
+        let _ = commander.send(Command::Start { options, reply }).await;
+    }
     let gone = bus::gone(&connection);
     tokio::pin!(gone);
     let outcome = loop {
@@ -138,6 +154,8 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
             _ = hangup.recv() => reload_config(&config_path, &commander).await,
             Some(()) = changed.recv() => reload_config(&config_path, &commander).await,
             () = &mut gone => break Err(RunError::BusGone),
+            // It ends only when it is asked to, which is below.
+            _ = &mut daemon => return Err(RunError::Defect),
         }
     };
 

@@ -92,6 +92,8 @@ pub enum ToTypist {
     Configure(TypingSettings),
     /// Where the desktop is, as somebody says who is on it.
     Desktop(Session),
+    /// The screen is locked, or is not any more.
+    Locked(bool),
     /// An utterance has begun whose text will be typed.
     Began {
         /// Which.

@@ -42,6 +42,8 @@ pub enum Error {
     UnknownBackend(String),
     /// A session is under way.
     Busy(String),
+    /// The screen is locked, and nobody is to be listened to.
+    Locked(String),
     /// An option, or an argument's value, is not known.
     BadOption(String),
     /// The configuration cannot be used.
@@ -77,6 +79,7 @@ impl Error {
             "RemoteLost" => Error::RemoteLost,
             "UnknownBackend" => Error::UnknownBackend,
             "Busy" => Error::Busy,
+            "Locked" => Error::Locked,
             "BadOption" => Error::BadOption,
             "BadConfig" => Error::BadConfig,
             "FilterFailed" => Error::FilterFailed,

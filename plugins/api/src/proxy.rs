@@ -26,6 +26,15 @@ pub trait Dictation {
     /// `Start` when idle or finishing, else `Stop`; answers with the state after it.
     fn toggle(&self, options: HashMap<&str, Variant<'_>>) -> Result<String, Error>;
 
+    /// One key for both ways, with [`release`](Self::release): a tap starts, or stops when
+    /// listening; while the key is held it is push-to-talk. A press that repeats is nothing. Answers
+    /// with the state after it.
+    fn press(&self, options: HashMap<&str, Variant<'_>>) -> Result<String, Error>;
+
+    /// That key was let go. Listening ends a moment later if the press has started it and the key
+    /// was held.
+    fn release(&self) -> Result<(), Error>;
+
     /// Closes the microphone and forgets everything that is owed: each utterance without a final
     /// gets `Cancelled`.
     fn cancel(&self) -> Result<(), Error>;

@@ -188,6 +188,7 @@ fn an_error_keeps_its_name_and_sentence() {
         "RemoteLost",
         "UnknownBackend",
         "Busy",
+        "Locked",
         "BadOption",
         "BadConfig",
         "FilterFailed",

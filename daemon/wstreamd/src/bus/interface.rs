@@ -10,12 +10,13 @@ use zbus::object_server::SignalEmitter;
 use zbus::{ObjectPath, OwnedFd, OwnedVariant, Variant, interface};
 
 use super::options::{self, Options};
-use super::{ending, error, error_name, signals};
+use super::{desktop, ending, error, error_name, signals};
 use crate::config::Key;
 use crate::daemon::{Command, PluginEntry, Published};
 use crate::event::{ServerState, ServerStatus};
 use crate::fault::Fault;
 use crate::filters::Wanted;
+use crate::speech::SessionOptions;
 
 type Details<'a> = HashMap<&'a str, Variant<'a>>;
 type RecentFinal = (u64, String, HashMap<&'static str, OwnedVariant>);
@@ -90,8 +91,12 @@ fn lock(followed: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
 #[interface(name = "org.wstream.Dictation1")]
 impl Dictation {
     #[zbus(out_args("session"))]
-    async fn start(&self, options: Options) -> Result<u64, Error> {
-        let options = options::session(options).map_err(error)?;
+    async fn start(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &zbus::Connection,
+    ) -> Result<u64, Error> {
+        let options = session_options(options, connection).await?;
         self.ask(|reply| Command::Start { options, reply })
             .await?
             .map_err(error)
@@ -102,12 +107,34 @@ impl Dictation {
     }
 
     #[zbus(out_args("state"))]
-    async fn toggle(&self, options: Options) -> Result<String, Error> {
-        let options = options::session(options).map_err(error)?;
+    async fn toggle(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &zbus::Connection,
+    ) -> Result<String, Error> {
+        let options = session_options(options, connection).await?;
         self.ask(|reply| Command::Toggle { options, reply })
             .await?
             .map(str::to_owned)
             .map_err(error)
+    }
+
+    #[zbus(out_args("state"))]
+    async fn press(
+        &self,
+        options: Options,
+        #[zbus(connection)] connection: &zbus::Connection,
+    ) -> Result<String, Error> {
+        let options = session_options(options, connection).await?;
+        self.ask(|reply| Command::Press { options, reply })
+            .await?
+            .map(str::to_owned)
+            .map_err(error)
+    }
+
+    async fn release(&self) -> Result<(), Error> {
+        let sent = self.to_daemon.send(Command::Release).await;
+        sent.map_err(|_| ending())
     }
 
     async fn cancel(&self) -> Result<(), Error> {
@@ -406,6 +433,18 @@ impl Dictation {
 
     #[zbus(signal)]
     pub(super) async fn level(emitter: &SignalEmitter<'_>, rms: f64) -> zbus::Result<()>;
+}
+
+/// What a session's caller asks for, with the desktop where the caller does not say.
+async fn session_options(
+    options: Options,
+    connection: &zbus::Connection,
+) -> Result<SessionOptions, Error> {
+    let mut options = options::session(options).map_err(error)?;
+    if options.desktop.is_none() {
+        options.desktop = desktop::of_user(connection).await;
+    }
+    Ok(options)
 }
 
 /// An entry of `Plugins` as it is on the bus.

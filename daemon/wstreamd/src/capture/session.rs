@@ -68,6 +68,7 @@ fn capture(
         number,
         live: matches!(request.source, SourceRequest::Microphone { .. }),
         paced: None,
+        quiet: Quiet::new(request.settings.auto_stop_s),
         detector: VoiceDetector::new(request.settings.detector, request.settings.vad),
         endpointer: Endpointer::new(&request.settings.endpoint),
         options: request.options,
@@ -137,6 +138,7 @@ struct Session<'a> {
     live: bool,
     /// When the sound began, if a feed is to hold the pace of speech.
     paced: Option<Instant>,
+    quiet: Quiet,
     detector: VoiceDetector,
     endpointer: Endpointer,
     options: Arc<SessionOptions>,
@@ -164,8 +166,29 @@ struct Open {
     answered: Arc<AtomicU64>,
 }
 
-/// The interrupt was raised.
+/// The interrupt was raised, or the session ends by itself.
 struct Interrupted;
+
+/// How long nobody has spoken, in the sound's own time.
+struct Quiet {
+    frames: u32,
+    /// `None`: it does not matter.
+    most: Option<u32>,
+}
+
+impl Quiet {
+    fn new(most_s: u32) -> Self {
+        Quiet {
+            frames: 0,
+            most: (most_s > 0).then(|| most_s.saturating_mul(1000 / FRAME_MS)),
+        }
+    }
+
+    fn is_too_long(&mut self, is_spoken: bool) -> bool {
+        self.frames = if is_spoken { 0 } else { self.frames + 1 };
+        self.most.is_some_and(|most| self.frames >= most)
+    }
+}
 
 impl Session<'_> {
     /// Takes sound until the source ends or the session is stopped; returns the fault, if one
@@ -276,6 +299,10 @@ impl Session<'_> {
                 if self.act(action).is_err() {
                     result = Err(Interrupted);
                 }
+            }
+            if self.live && self.quiet.is_too_long(self.open.is_some()) {
+                tracing::info!(session = self.number, "nobody has spoken for a while");
+                result = Err(Interrupted);
             }
             if result.is_err() {
                 break;

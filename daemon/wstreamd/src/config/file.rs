@@ -156,6 +156,13 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         config.typing.characters_per_s,
         0..=100_000,
     )?;
+    // A day; and longer than anybody holds a key by mistake.
+    range(
+        "session.auto_stop_s",
+        config.session.auto_stop_s,
+        0..=86_400,
+    )?;
+    range("session.hold_ms", config.session.hold_ms, 100..=5_000)?;
     if !config.model.is_empty() && !wstream_wire::files::is_model_name(&config.model) {
         return Err(value(
             "model",
@@ -258,6 +265,7 @@ mod tests {
             ("endpoint", 6),
             ("engine", 4),
             ("typing", 8),
+            ("session", 7),
             ("plugins", 2),
             ("limits", 3),
         ] {

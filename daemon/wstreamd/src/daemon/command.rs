@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use tokio::sync::oneshot;
 use wstream_wire::Segment;
 
+use super::presence::Change;
 use crate::capture::FeedFormat;
 use crate::config::{Config, Key};
 use crate::event::ServerStatus;
@@ -34,6 +35,22 @@ pub enum Command {
         /// The state after it.
         reply: oneshot::Sender<Result<&'static str, Fault>>,
     },
+    /// The key that is for both ways of dictating was pressed, or repeats.
+    Press {
+        /// For the session that begins, if one does.
+        options: SessionOptions,
+        /// The state after it.
+        reply: oneshot::Sender<Result<&'static str, Fault>>,
+    },
+    /// It was let go, unless it only repeats.
+    Release,
+    /// It was let go a while ago; `heard` says behind what.
+    KeyIsUp {
+        /// As [`super::key::HeldKey`] counts.
+        heard: u64,
+    },
+    /// The screen was locked, the machine goes to sleep, or the opposite.
+    Presence(Change),
     /// Take no more sound and forget what is owed.
     Cancel {
         /// Answered at once.

@@ -39,6 +39,10 @@ impl Daemon {
             let _ = reply.send(answer);
             return;
         }
+        if let Some(fault) = self.refusal() {
+            let _ = reply.send(Err(fault));
+            return;
+        }
         let audio = &self.settings.config().audio;
         let some = |text: &String| (!text.is_empty()).then(|| text.clone());
         let source = SourceRequest::Microphone {

@@ -136,6 +136,7 @@ impl Settings {
             detector: self.effective.vad.detector,
             vad: self.effective.vad.mode,
             endpoint: self.effective.endpoint.clone(),
+            auto_stop_s: self.effective.session.auto_stop_s,
         }
     }
 

@@ -44,7 +44,7 @@ impl Typing {
     }
 
     /// Gives an order; `false`: there is no room for it.
-    fn send(&self, order: ToTypist) -> bool {
+    pub(super) fn send(&self, order: ToTypist) -> bool {
         match self.to_typist.try_send(order) {
             Ok(()) => true,
             Err(TrySendError::Full(_)) => false,

@@ -30,6 +30,8 @@ pub(super) struct Out {
     settings: TypingSettings,
     chain: Chain,
     lock: Lock,
+    /// The daemon was told that the screen is locked, which may be before whoever is asked knows.
+    told_locked: Option<&'static str>,
     /// What was typed last, to be taken away again.
     typed: Vec<Piece>,
     /// Counts texts, so that the pieces of one are taken away at once.
@@ -62,6 +64,7 @@ impl Out {
     ) -> Self {
         Out {
             lock: Lock::of(&session),
+            told_locked: None,
             chain: Chain::new(table, &settings.drivers, session),
             table,
             settings,
@@ -83,6 +86,11 @@ impl Out {
             self.reopen(self.chain.session().clone());
         }
         !is_same
+    }
+
+    /// The screen is locked, or is not any more.
+    pub(super) fn lock(&mut self, locked: bool) {
+        self.told_locked = locked.then_some("logind");
     }
 
     /// Moves to this desktop; `false`: that is where it is.
@@ -117,7 +125,7 @@ impl Out {
     /// The first driver from place `from` on that has a target; none while the screen is locked.
     fn pick(&mut self, from: usize) -> Result<Place, Unable> {
         if self.has_desktop()
-            && let Some(holder) = self.lock.holder()
+            && let Some(holder) = self.told_locked.or_else(|| self.lock.holder())
         {
             tracing::debug!(holder, "the screen is locked");
             let why = "the screen is locked: unlock it";

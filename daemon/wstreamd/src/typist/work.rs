@@ -69,6 +69,7 @@ impl Work {
                     self.start_anew();
                 }
             }
+            ToTypist::Locked(locked) => self.out.lock(locked),
             ToTypist::Began { utterance } => {
                 // Asked also where it does not matter: drivers are opened, and fields become
                 // active, while something is said rather than behind it.

@@ -1,0 +1,17 @@
+//! `wstreamctl release`
+
+use clap::Args;
+
+use crate::bus::{ANSWER_LIMIT, Bus, answer};
+use crate::failure::Failure;
+
+/// The key for dictation was let go: see `wstreamctl press`
+#[derive(Debug, Args)]
+pub(crate) struct Release {}
+
+impl Release {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let bus = Bus::connect().await?;
+        answer("Release", ANSWER_LIMIT, bus.dictation.release()).await
+    }
+}
