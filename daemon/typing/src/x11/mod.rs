@@ -195,6 +195,11 @@ impl X11 {
         let look = Look::at(&mut self.server)?;
         let news = self.take_news()?;
         let seen = std::mem::replace(&mut ground.seen, look.at);
+        self.hands.note_covered(&sent, &news, seen);
+        // What came about behind this look is the next one's.
+        let later = |news: &&News| news.is_key_since(look.at);
+        self.server
+            .keep(news.iter().filter(later).copied().collect());
         let regrouped = look.group != ground.look.group;
         if sent.is_spoilt(&news, &self.board.layout, seen, regrouped) {
             let why = "a modifier key was pressed in the middle of a character, which may be wrong now: look at what stands there";
