@@ -3,6 +3,8 @@
 //! Everything here blocks and belongs on a thread of its own. Nothing is read from this process's
 //! environment: what a driver needs to know of the desktop is in [`Session`].
 
+mod accessible;
+mod bus;
 mod copying;
 pub mod driver;
 pub mod ibus;
@@ -12,6 +14,7 @@ mod terminals;
 pub mod wayland;
 pub mod x11;
 
+pub use accessible::Fields;
 pub use copying::{Serving, copy};
 pub use driver::{Driver, Key, Open, Purpose, Stopped, Target, Typed, Unable};
 pub use lock::Lock;

@@ -14,6 +14,8 @@ mod desk;
 mod held;
 #[path = "x11/leaving.rs"]
 mod leaving;
+#[path = "x11/passwords.rs"]
+mod passwords;
 #[path = "x11/table.rs"]
 mod table;
 #[path = "x11/talking.rs"]

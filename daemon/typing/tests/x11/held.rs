@@ -205,6 +205,9 @@ fn press(
         anyhow::Ok(Some((user.state()?, typed)))
     })?;
     let Some((mut held, typed)) = pressed else {
+        until("all of it is there", || {
+            Ok((window.text()? == text).then_some(()))
+        })?;
         window.clear(desk)?;
         return Ok(None);
     };
