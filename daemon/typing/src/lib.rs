@@ -24,7 +24,8 @@ pub use terminals::is_terminal;
 /// The drivers by the names that the configuration has for them, in the order in which they are
 /// tried unless it says otherwise.
 ///
-/// In a Wayland session `x11` has a target only while a window of XWayland has the focus.
+/// In a Wayland session `x11` has no target, and `clipboard` only while a window of XWayland has the
+/// focus.
 pub const DRIVERS: &[(&str, Open)] = &[
     ("wayland-input-method", wayland::open_input_method),
     ("wayland-virtual-keyboard", wayland::open_virtual_keyboard),

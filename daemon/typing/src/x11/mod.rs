@@ -83,6 +83,27 @@ impl X11 {
         self.hands.limits = limits;
     }
 
+    /// Where keys would go.
+    fn place(&mut self) -> Result<Target, Unable> {
+        let Ground { look, focus, .. } = self.ground()?;
+        if look.grabbed && !look.down.any() {
+            let why =
+                "a program has taken all keys, as a lock screen or an open menu does: close it";
+            return Err(Unable::Unsafe(why.into()));
+        }
+        Ok(focus.target())
+    }
+
+    /// That text would arrive as it is. Inside of a Wayland desktop it may not: Xwayland has the
+    /// compositor's keyboard map, and refuses other symbols for its keys (`SetMap`, `BadValue`).
+    fn exact(&self) -> Result<(), Unable> {
+        if self.nested {
+            let why = "the X server of a Wayland desktop does not let its keyboard map be changed";
+            return Err(Unable::NoTarget(why.into()));
+        }
+        Ok(())
+    }
+
     fn ground(&mut self) -> Result<Ground, Unable> {
         let look = Look::at(&mut self.server)?;
         let focus = Focus::of(&self.server, &look, self.nested)?;
@@ -286,16 +307,12 @@ impl Driver for X11 {
     }
 
     fn target(&mut self) -> Result<Target, Unable> {
-        let Ground { look, focus, .. } = self.ground()?;
-        if look.grabbed && !look.down.any() {
-            let why =
-                "a program has taken all keys, as a lock screen or an open menu does: close it";
-            return Err(Unable::Unsafe(why.into()));
-        }
-        Ok(focus.target())
+        let target = self.place()?;
+        self.exact().map(|()| target)
     }
 
     fn type_text(&mut self, text: &str) -> Result<Typed, Stopped> {
+        self.exact().map_err(|why| Stopped { characters: 0, why })?;
         let text: Vec<char> = text.chars().collect();
         let mut done = 0;
         self.with_hands(&mut done, |x11, done| x11.type_chars(&text, done))?;
