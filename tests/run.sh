@@ -20,7 +20,7 @@ readonly PACKAGES=(
     shellcheck systemd man-db
     haproxy dbus libglib2.0-bin pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
     alsa-utils espeak-ng flac sox python3 python3-gi python3-pip python3-venv
-    xvfb x11-utils x11-xkb-utils xdotool xterm icewm sxhkd procps python3-pyqt5 gir1.2-gtk-3.0 gir1.2-gtk-4.0 dunst sway swaylock xwayland x11-xserver-utils foot ibus ibus-gtk3 ibus-gtk4 wtype mako-notifier grim imagemagick fonts-dejavu-core
+    xvfb x11-utils x11-xkb-utils xdotool xterm icewm sxhkd procps python3-pyqt5 gir1.2-gtk-3.0 gir1.2-gtk-4.0 dunst sway swaylock xwayland x11-xserver-utils foot ibus ibus-gtk3 ibus-gtk4 wtype mako-notifier grim imagemagick fonts-dejavu-core at-spi2-core
 )
 
 # The bindings that come with whisper-rs-sys are used, as the installer does.

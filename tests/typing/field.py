@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A window with one GTK text field that has the keyboard focus.
 
-    field.py 3|4 FILE TITLE [password]
+    field.py 3|4 FILE TITLE [password|password-entry]
 
 FILE always holds the field's text, FILE.focus exists once the field has had the focus, and
 FILE.preedit holds each pre-edit text that was shown, one a line, as JSON. SIGUSR1 empties the
@@ -14,7 +14,7 @@ import sys
 import gi
 
 major, path, title = sys.argv[1:4]
-is_secret = sys.argv[4:] == ["password"]
+mode = sys.argv[4:]
 gi.require_version("Gtk", f"{major}.0")
 from gi.repository import GLib, Gtk  # noqa: E402 (the version comes first)
 
@@ -47,8 +47,9 @@ def focused(*_):
 
 cleared = 0
 write(path, "")
-entry = Gtk.Entry()
-if is_secret:
+# GTK 4 has an entry of its own for passwords; elsewhere it is one that does not show its text.
+entry = Gtk.PasswordEntry() if mode == ["password-entry"] else Gtk.Entry()
+if mode == ["password"]:
     entry.set_visibility(False)
     entry.set_input_purpose(Gtk.InputPurpose.PASSWORD)
 entry.connect("changed", lambda entry: write(path, entry.get_text()))
@@ -58,7 +59,9 @@ window.set_default_size(600, 60)
 if major == "3":
     entry.connect("preedit-changed", preedit)
     entry.connect("focus-in-event", focused)
-    window.add(entry)
+    box = Gtk.Box()
+    box.pack_start(entry, True, True, 0)
+    window.add(box)
     window.connect("destroy", lambda _: loop.quit())
     window.show_all()
 else:
@@ -67,7 +70,10 @@ else:
     control = Gtk.EventControllerFocus()
     control.connect("enter", focused)
     inner.add_controller(control)
-    window.set_child(entry)
+    box = Gtk.Box()
+    box.append(entry)
+    entry.set_hexpand(True)
+    window.set_child(box)
     window.connect("close-request", lambda _: loop.quit())
     window.present()
 entry.grab_focus()

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A window with one Qt text field that has the keyboard focus.
 
-    qfield.py FILE TITLE
+    qfield.py FILE TITLE [password]
 
 FILE always holds the field's text, FILE.focus exists once the field has had the focus. SIGUSR1
 empties the field, and FILE.cleared then says how often."""
@@ -42,6 +42,8 @@ cleared = 0
 write(path, "")
 app = QApplication(sys.argv)
 field = Field()
+if sys.argv[3:] == ["password"]:
+    field.setEchoMode(QLineEdit.Password)
 field.setWindowTitle(title)
 field.resize(600, 60)
 field.textChanged.connect(lambda text: write(path, text))

@@ -7,7 +7,9 @@ FILE holds everything that came: `raw` each byte at once, as full-screen program
 the kernel's line editing hands it over, at the end of each line. SIGUSR1 empties FILE, and
 FILE.cleared then says how often."""
 import os
+import select
 import signal
+import socket
 import sys
 import termios
 import tty
@@ -34,6 +36,11 @@ def clear(*_):
 
 cleared = 0
 text = b""
+# A signal just before a read would be handled only behind it: a byte on a socket ends the waiting.
+woken, waker = socket.socketpair()
+woken.setblocking(False)
+waker.setblocking(False)
+signal.set_wakeup_fd(waker.fileno())
 signal.signal(signal.SIGUSR1, clear)
 if mode == "raw":
     tty.setraw(0)
@@ -43,6 +50,11 @@ else:
     termios.tcsetattr(0, termios.TCSANOW, settings)
 write(path, b"")
 while True:
+    ready, _, _ = select.select([0, woken], [], [])
+    if woken in ready:
+        woken.recv(64)
+    if 0 not in ready:
+        continue
     data = os.read(0, 65536)
     if not data:
         break

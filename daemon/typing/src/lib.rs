@@ -3,6 +3,8 @@
 //! Everything here blocks and belongs on a thread of its own. Nothing is read from this process's
 //! environment: what a driver needs to know of the desktop is in [`Session`].
 
+mod accessible;
+mod bus;
 mod copying;
 pub mod driver;
 pub mod ibus;
@@ -12,6 +14,7 @@ mod terminals;
 pub mod wayland;
 pub mod x11;
 
+pub use accessible::Fields;
 pub use copying::{Serving, copy};
 pub use driver::{Driver, Key, Open, Purpose, Stopped, Target, Typed, Unable};
 pub use lock::Lock;
@@ -21,7 +24,8 @@ pub use terminals::is_terminal;
 /// The drivers by the names that the configuration has for them, in the order in which they are
 /// tried unless it says otherwise.
 ///
-/// In a Wayland session `x11` has a target only while a window of XWayland has the focus.
+/// In a Wayland session `x11` has no target, and `clipboard` only while a window of XWayland has the
+/// focus.
 pub const DRIVERS: &[(&str, Open)] = &[
     ("wayland-input-method", wayland::open_input_method),
     ("wayland-virtual-keyboard", wayland::open_virtual_keyboard),

@@ -16,6 +16,7 @@ use common::{corpus, runs};
 use rustix::process::{Pid, Signal, kill_process};
 use sway::{Forms, Kind, Sway, UserKeyboard, Window, list, own, read};
 use wstream_typing::wayland::{Clipboard, InputMethod, Takes, Trial, VirtualKeyboard};
+use wstream_typing::x11::X11;
 use wstream_typing::{Driver, Key, Purpose, Session, Stopped, Target, Unable};
 
 fn virtual_keyboard(session: &Session) -> Result<Box<dyn Driver>, Unable> {
@@ -273,6 +274,9 @@ fn what_was_typed_can_be_taken_away_again() -> Result<()> {
         (input_method, Kind::FootLine, false),
         (virtual_keyboard, Kind::Gtk3Simple, false),
         (virtual_keyboard, Kind::Gtk4, false),
+        (clipboard, Kind::Gtk3, false),
+        (clipboard, Kind::Gtk4, false),
+        (clipboard, Kind::FootLine, false),
     ] {
         let (mut window, mut driver) = begin(&sway, kind, open)?;
         for (name, text) in corpus()? {
@@ -291,7 +295,11 @@ fn what_was_typed_can_be_taken_away_again() -> Result<()> {
             };
             let held = window.holds(&wanted)?;
             if held.is_err() || (always && erased.is_err()) {
-                wrong.push(format!("{} {name}: {erased:?} {held:?}", kind.name()));
+                let driver = driver.name();
+                wrong.push(format!(
+                    "{driver} {} {name}: {erased:?} {held:?}",
+                    kind.name()
+                ));
             }
             window.empty()?;
         }
@@ -491,6 +499,37 @@ fn a_window_of_xwayland_gets_keys_exactly() -> Result<()> {
         wrong.len(),
         wrong.join("\n")
     );
+    Ok(())
+}
+
+#[test]
+fn keys_of_the_x_server_inside_are_refused() -> Result<()> {
+    let Some(mut sway) = Sway::raise()? else {
+        return Ok(());
+    };
+    sway.start_x()?;
+    // Without a keyboard the seat gives the focus to nothing.
+    let _keyboard = UserKeyboard::add(&sway, "us", 0)?;
+    let window = Window::open(&sway, Kind::Xterm)?;
+    let mut driver = X11::open(&sway.session())?;
+    let mut typed = None;
+    for (_, text) in corpus()? {
+        let target = driver.target();
+        ensure!(matches!(target, Err(Unable::NoTarget(_))), "{target:?}");
+        let stopped = driver.type_text(&text);
+        ensure!(
+            matches!(
+                &stopped,
+                Err(Stopped {
+                    characters: 0,
+                    why: Unable::NoTarget(_)
+                })
+            ),
+            "{stopped:?}"
+        );
+        typed = Some(text);
+    }
+    ensure!(typed.is_some() && window.text()?.is_empty());
     Ok(())
 }
 

@@ -1,129 +1,53 @@
 //! Typing on X11, read back from real windows.
 //!
 //! A cell is a window on a layout; a run types the whole corpus there, text by text. WSTREAM_RUNS
-//! says how often instead of three times, RUN_SLOW_TESTS=1 two hundred times.
+//! says how often instead of three times, RUN_SLOW_TESTS=1 two hundred times; WSTREAM_TABLE=FILE
+//! keeps what came of it, and goes on from there. The committed one is
+//! `tests/typing/x11-cells.tsv`.
 
 #[path = "x11/beside.rs"]
 mod beside;
+#[path = "x11/cells.rs"]
+mod cells;
 mod desk;
 #[path = "x11/held.rs"]
 mod held;
 #[path = "x11/leaving.rs"]
 mod leaving;
+#[path = "x11/passwords.rs"]
+mod passwords;
+#[path = "x11/table.rs"]
+mod table;
 #[path = "x11/talking.rs"]
 mod talking;
 #[path = "x11/user.rs"]
 mod user;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use anyhow::{Context as _, Result, ensure};
+use cells::{LAYOUTS, desks, matrix};
+use desk::common::with_a_busy_core;
 use desk::{Desk, Kind, Window, corpus, files, until};
 use rustix::process::Signal;
+use table::Table;
 use wstream_typing::x11::X11;
 use wstream_typing::x11::clipboard::Clipboard;
-use wstream_typing::{Driver, Key, Stopped, Unable};
-
-/// Layouts, and which of their groups is active.
-const LAYOUTS: [(&str, u8); 8] = [
-    ("us", 0),
-    ("de", 0),
-    ("fr", 0),
-    ("ru", 0),
-    ("gr", 0),
-    ("us:dvorak", 0),
-    ("us,ru", 0),
-    ("us,ru", 1),
-];
-
-fn runs() -> usize {
-    let told = std::env::var("WSTREAM_RUNS").ok();
-    let slow = std::env::var_os("RUN_SLOW_TESTS").map_or(3, |_| 200);
-    told.and_then(|told| told.parse().ok()).unwrap_or(slow)
-}
-
-/// Types the corpus into the window, and returns what did not arrive exactly.
-fn run(driver: &mut dyn Driver, window: &mut Window, desk: &Desk) -> Result<Vec<String>> {
-    let mut wrong = Vec::new();
-    for (name, text) in corpus()? {
-        let typed = driver.type_text(&text);
-        let held = window.holds(&text)?;
-        let said = typed.as_ref().map(|typed| typed.characters);
-        if said != Ok(text.chars().count()) || held.is_err() {
-            wrong.push(format!("{name}: {typed:?} {held:?}"));
-        }
-        window.clear(desk)?;
-    }
-    Ok(wrong)
-}
-
-/// Every window on every layout; `kinds` says which windows.
-#[allow(
-    clippy::print_stdout,
-    reason = "the speed is for whoever runs it by hand"
-)]
-fn matrix(managed: bool, kinds: &[Kind], layouts: &[(&str, u8)]) -> Result<()> {
-    let Some(desk) = Desk::raise(managed)? else {
-        return Ok(());
-    };
-    let characters: usize = corpus()?.iter().map(|(_, text)| text.chars().count()).sum();
-    let mut wrong = Vec::new();
-    for &kind in kinds {
-        let mut window = Window::open(&desk, kind)?;
-        for &(layout, group) in layouts {
-            desk.layout(layout)?;
-            desk.group(group)?;
-            let mut driver = X11::open(&desk.session())?;
-            let start = std::time::Instant::now();
-            let before = wrong.len();
-            for _ in 0..runs() {
-                let found = run(&mut driver, &mut window, &desk)?;
-                wrong.extend(
-                    found
-                        .into_iter()
-                        .map(|it| format!("{} {layout} {group}: {it}", kind.name())),
-                );
-            }
-            let speed = (characters * runs()) as f64 / start.elapsed().as_secs_f64();
-            let texts = runs() * corpus()?.len();
-            println!(
-                "{:6} {layout:10} group {group}: {}/{texts} exact, {speed:.0} characters per second, reading back included",
-                kind.name(),
-                texts + before - wrong.len()
-            );
-        }
-    }
-    ensure!(
-        wrong.is_empty(),
-        "{} texts are wrong:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
-    Ok(())
-}
+use wstream_typing::{Driver as _, Key, Stopped, Unable};
 
 #[test]
 fn every_text_arrives_exactly_in_every_window_and_layout() -> Result<()> {
-    matrix(false, &Kind::ALL, &LAYOUTS)
+    matrix(false, &Kind::ALL, &LAYOUTS, desks(), Table::kept()?)
 }
 
 #[test]
 fn a_window_manager_changes_nothing() -> Result<()> {
-    matrix(true, &Kind::ALL, &LAYOUTS[..2])
+    matrix(true, &Kind::ALL, &LAYOUTS[..2], desks(), Table::told()?)
 }
 
 #[test]
 fn a_busy_core_changes_nothing() -> Result<()> {
-    let ended = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !ended.load(Ordering::Relaxed) {
-                std::hint::spin_loop();
-            }
-        });
-        let result = matrix(false, &[Kind::Xterm, Kind::Gtk3], &LAYOUTS[1..3]);
-        ended.store(true, Ordering::Relaxed);
-        result
+    with_a_busy_core(|| {
+        let kinds = [Kind::Xterm, Kind::Gtk3];
+        matrix(false, &kinds, &LAYOUTS[1..3], 1, Table::told()?)
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod chain;
 mod joining;
+mod memory;
 mod out;
 mod parts;
 #[cfg(test)]

@@ -39,8 +39,17 @@ impl Default for Limits {
 pub(super) struct Sent {
     /// The request that pressed it.
     pub(super) at: Sequence,
-    /// The modifier keys that were pressed for it before, with the requests that did.
-    holders: Vec<(u8, Sequence)>,
+    /// The modifier keys that were held for it.
+    holders: Vec<Holder>,
+}
+
+/// A modifier key that was pressed before a key and let go of behind it.
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    keycode: u8,
+    /// The requests that did.
+    pressed: Sequence,
+    released: Sequence,
 }
 
 impl Sent {
@@ -57,14 +66,40 @@ impl Sent {
             let modifiers = layout.modifiers.get(&keycode);
             regrouped || modifiers.is_some_and(|&modifiers| modifiers != NUM)
         };
+        let is_own = |keycode, at| {
+            let mut holders = self.holders.iter();
+            holders.any(|holder| (holder.keycode, holder.pressed) == (keycode, at))
+        };
         news.iter().any(|news| match *news {
-            News::Pressed { keycode, at } => {
-                (seen..self.at).contains(&at)
-                    && !self.holders.contains(&(keycode, at))
-                    && changes(keycode)
+            News::Pressed { keycode, faked, at } => {
+                (seen..self.at).contains(&at) && !(faked && is_own(keycode, at)) && changes(keycode)
             }
             _ => false,
         })
+    }
+}
+
+impl Holder {
+    /// Whether the user has pressed this key as well, behind the request `seen`, and still held it
+    /// when it was let go of here: the server takes it for let go of since then.
+    fn covers(&self, news: &[News], seen: Sequence) -> bool {
+        let mut held = false;
+        for news in news.iter().filter(|news| news.is_key_since(seen)) {
+            match *news {
+                News::Pressed { keycode, faked, at }
+                    if keycode == self.keycode && !(faked && at == self.pressed) =>
+                {
+                    held = at < self.released;
+                }
+                News::Released { keycode, faked, at }
+                    if keycode == self.keycode && !(faked && at == self.released) =>
+                {
+                    held = false;
+                }
+                _ => {}
+            }
+        }
+        held
     }
 }
 
@@ -137,19 +172,32 @@ impl Hands {
     fn hear(&mut self, server: &mut Server) -> Result<(), Unable> {
         let news = server.news()?;
         self.note(&news);
-        let others = |news: &News| !matches!(news, News::Released { .. });
-        server.keep(news.into_iter().filter(others).collect());
+        server.keep(news);
         Ok(())
     }
 
-    /// Notes which of the lifted keys the user has let go of.
+    /// Notes which of the lifted keys the user has let go of. To hear of it twice does no harm.
     pub(super) fn note(&mut self, news: &[News]) {
         for heard in news {
-            if let News::Released { keycode, at } = heard
-                && !self.own.contains(at)
+            if let News::Released { keycode, faked, at } = *heard
+                && !(faked && self.own.contains(&at))
             {
+                // With the number of the request that lifted the key come that itself, through
+                // XTEST, and what a keyboard did behind it.
+                let is_before = |by| if faked { at <= by } else { at < by };
                 self.lifted
-                    .retain(|(lifted, by)| lifted != keycode || at <= by);
+                    .retain(|&(lifted, by)| lifted != keycode || is_before(by));
+            }
+        }
+    }
+
+    /// Notes which of the modifier keys that a character needed the user holds since `seen`: they
+    /// went up behind it.
+    pub(super) fn note_covered(&mut self, sent: &Sent, news: &[News], seen: Sequence) {
+        for holder in &sent.holders {
+            let is_lifted = self.lifted.iter().any(|(key, _)| *key == holder.keycode);
+            if !is_lifted && holder.covers(news, seen) {
+                self.lifted.push((holder.keycode, holder.released));
             }
         }
     }
@@ -189,8 +237,10 @@ impl Hands {
         look: &Look,
     ) -> Result<(), Unable> {
         if std::mem::take(&mut self.put_back) {
-            let up = layout.modifiers.keys().filter(|&&key| !look.down.has(key));
-            for &keycode in up {
+            // What has been lifted just now is free, and would count as let go of by the user.
+            let is_lifted = |key| self.lifted.iter().any(|(lifted, _)| *lifted == key);
+            let up = layout.modifiers.keys().copied();
+            for keycode in up.filter(|&key| !look.down.has(key) && !is_lifted(key)) {
                 fake(server, KEY_RELEASE_EVENT, keycode)?;
             }
         }
@@ -210,17 +260,23 @@ impl Hands {
                 keys.push(self.holder(layout, modifier)?);
             }
         }
-        let mut holders = Vec::new();
+        let mut pressed = Vec::new();
         for keycode in keys {
-            holders.push((keycode, fake(server, KEY_PRESS_EVENT, keycode)?));
+            pressed.push((keycode, fake(server, KEY_PRESS_EVENT, keycode)?));
         }
         let at = fake(server, KEY_PRESS_EVENT, stroke.keycode)?;
         fake(server, KEY_RELEASE_EVENT, stroke.keycode)?;
-        for &(holder, _) in holders.iter().rev() {
-            let at = fake(server, KEY_RELEASE_EVENT, holder)?;
-            if self.lifted.iter().any(|(lifted, _)| *lifted == holder) {
-                self.own.push(at);
+        let mut holders = Vec::new();
+        for (keycode, pressed) in pressed.into_iter().rev() {
+            let released = fake(server, KEY_RELEASE_EVENT, keycode)?;
+            if self.lifted.iter().any(|(lifted, _)| *lifted == keycode) {
+                self.own.push(released);
             }
+            holders.push(Holder {
+                keycode,
+                pressed,
+                released,
+            });
         }
         server.connection.flush().map_err(gone)?;
         Ok(Sent { at, holders })

@@ -83,6 +83,27 @@ impl X11 {
         self.hands.limits = limits;
     }
 
+    /// Where keys would go.
+    fn place(&mut self) -> Result<Target, Unable> {
+        let Ground { look, focus, .. } = self.ground()?;
+        if look.grabbed && !look.down.any() {
+            let why =
+                "a program has taken all keys, as a lock screen or an open menu does: close it";
+            return Err(Unable::Unsafe(why.into()));
+        }
+        Ok(focus.target())
+    }
+
+    /// That text would arrive as it is. Inside of a Wayland desktop it may not: Xwayland has the
+    /// compositor's keyboard map, and refuses other symbols for its keys (`SetMap`, `BadValue`).
+    fn exact(&self) -> Result<(), Unable> {
+        if self.nested {
+            let why = "the X server of a Wayland desktop does not let its keyboard map be changed";
+            return Err(Unable::NoTarget(why.into()));
+        }
+        Ok(())
+    }
+
     fn ground(&mut self) -> Result<Ground, Unable> {
         let look = Look::at(&mut self.server)?;
         let focus = Focus::of(&self.server, &look, self.nested)?;
@@ -195,6 +216,11 @@ impl X11 {
         let look = Look::at(&mut self.server)?;
         let news = self.take_news()?;
         let seen = std::mem::replace(&mut ground.seen, look.at);
+        self.hands.note_covered(&sent, &news, seen);
+        // What came about behind this look is the next one's.
+        let later = |news: &&News| news.is_key_since(look.at);
+        self.server
+            .keep(news.iter().filter(later).copied().collect());
         let regrouped = look.group != ground.look.group;
         if sent.is_spoilt(&news, &self.board.layout, seen, regrouped) {
             let why = "a modifier key was pressed in the middle of a character, which may be wrong now: look at what stands there";
@@ -281,16 +307,12 @@ impl Driver for X11 {
     }
 
     fn target(&mut self) -> Result<Target, Unable> {
-        let Ground { look, focus, .. } = self.ground()?;
-        if look.grabbed && !look.down.any() {
-            let why =
-                "a program has taken all keys, as a lock screen or an open menu does: close it";
-            return Err(Unable::Unsafe(why.into()));
-        }
-        Ok(focus.target())
+        let target = self.place()?;
+        self.exact().map(|()| target)
     }
 
     fn type_text(&mut self, text: &str) -> Result<Typed, Stopped> {
+        self.exact().map_err(|why| Stopped { characters: 0, why })?;
         let text: Vec<char> = text.chars().collect();
         let mut done = 0;
         self.with_hands(&mut done, |x11, done| x11.type_chars(&text, done))?;

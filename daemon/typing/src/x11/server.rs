@@ -49,10 +49,28 @@ pub(super) enum News {
     },
     /// A client has worked through its events up to this ping.
     Pong(u32),
-    /// A key of some keyboard was pressed.
-    Pressed { keycode: u8, at: Sequence },
+    /// A key of some keyboard was pressed; `faked`: through XTEST, by us or by somebody else.
+    Pressed {
+        keycode: u8,
+        faked: bool,
+        at: Sequence,
+    },
     /// A key of some keyboard was let go of.
-    Released { keycode: u8, at: Sequence },
+    Released {
+        keycode: u8,
+        faked: bool,
+        at: Sequence,
+    },
+}
+
+impl News {
+    /// That a key was pressed or let go of, which was not to be seen yet in the request `seen`.
+    pub(super) fn is_key_since(&self, seen: Sequence) -> bool {
+        match *self {
+            News::Pressed { at, .. } | News::Released { at, .. } => at >= seen,
+            _ => false,
+        }
+    }
 }
 
 /// A connection on which keys can be pressed.
@@ -65,6 +83,8 @@ pub(super) struct Server {
     pub(super) window: Window,
     /// The keyboards of the user, all as one.
     pub(super) keyboard: u16,
+    /// The devices whose keys are pressed through XTEST.
+    faked: Vec<u16>,
     /// Heard and not looked at yet.
     news: Vec<News>,
 }
@@ -138,8 +158,10 @@ impl Server {
         connection
             .xkb_select_events(keyboard, 0u16.into(), changes, all, all, &details)
             .map_err(gone)?;
+        let faked = faked_keyboards(&connection)?;
         let mut server = Server {
             connection,
+            faked,
             root: screen.root,
             atoms,
             window,
@@ -265,10 +287,12 @@ impl Server {
             }
             Event::XinputRawKeyPress(key) => News::Pressed {
                 keycode: u8::try_from(key.detail).unwrap_or(0),
+                faked: self.faked.contains(&key.sourceid),
                 at,
             },
             Event::XinputRawKeyRelease(key) => News::Released {
                 keycode: u8::try_from(key.detail).unwrap_or(0),
+                faked: self.faked.contains(&key.sourceid),
                 at,
             },
             _ => return,
@@ -289,6 +313,18 @@ impl Server {
         };
         Ok(reply.value32().map(Iterator::collect).unwrap_or_default())
     }
+}
+
+/// The keyboards that a server has for XTEST, one for each pair of keyboard and pointer.
+fn faked_keyboards(connection: &RustConnection) -> Result<Vec<u16>, Unable> {
+    let asked = connection
+        .xinput_xi_query_device(xinput::Device::ALL)
+        .map_err(gone)?;
+    let devices = asked.reply().map_err(gone)?.infos;
+    // The server names them itself, and programs cannot name devices.
+    let is_faked = |device: &xinput::XIDeviceInfo| device.name.ends_with(b"XTEST keyboard");
+    let faked = devices.iter().filter(|device| is_faked(device));
+    Ok(faked.map(|device| device.deviceid).collect())
 }
 
 /// The reply, or `None` where what was asked about has gone meanwhile.

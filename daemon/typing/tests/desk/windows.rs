@@ -45,6 +45,11 @@ pub(crate) struct Window {
 impl Window {
     /// Opens a window, and gives it the focus.
     pub(crate) fn open(desk: &Desk, kind: Kind) -> Result<Self> {
+        Self::open_as(desk, kind, &[])
+    }
+
+    /// Opens one whose field is what `mode` tells its script.
+    pub(crate) fn open_as(desk: &Desk, kind: Kind, mode: &[&str]) -> Result<Self> {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let title = format!("window-{count}");
@@ -74,7 +79,7 @@ impl Window {
                 field
             }
         };
-        let program = command.spawn()?;
+        let program = command.args(mode).spawn()?;
         let id = until("the window is there", || {
             let found = desk.run("xdotool", &["search", "--onlyvisible", "--name", &title]);
             Ok(found

@@ -117,8 +117,8 @@ fn cell(desk: &Desk, window: &mut Window, typist: &mut Typist, rounds: usize) ->
 /// The windows, the layouts, and how often the corpus is typed.
 fn size() -> (&'static [Kind], &'static [(&'static str, u8)], usize) {
     match std::env::var_os("RUN_SLOW_TESTS") {
-        Some(_) => (&Kind::ALL, &crate::LAYOUTS[..4], 1),
-        None => (&[Kind::Gtk3], &crate::LAYOUTS[1..2], 1),
+        Some(_) => (&Kind::ALL, &crate::cells::LAYOUTS, 1),
+        None => (&[Kind::Gtk3], &crate::cells::LAYOUTS[1..2], 1),
     }
 }
 

@@ -1,27 +1,18 @@
-//! Texts on their way through the drivers: which one takes them, what they become, and what is known
-//! of what stands in a window. Blocks.
+//! Texts on their way through the drivers: which one takes them, and what they become. Blocks.
 
 use std::time::{Duration, Instant};
 
-use wstream_typing::{Driver, Key, Lock, Open, Purpose, Session, Stopped, Target, Unable};
+use wstream_typing::{Driver, Fields, Key, Lock, Open, Purpose, Session, Stopped, Target, Unable};
 
 use super::chain::Chain;
 use super::joining::{Before, join};
+use super::memory::{Memory, Place, is_same};
 use super::parts::{Allowed, Part};
 use super::{Text, TypingSettings};
 use crate::fault::{Fault, FaultKind};
 
-/// Texts that can be taken away again, newest last.
-const UNDO: usize = 20;
-
-/// What of a text is kept to know how the next one goes on, in characters.
-const TAIL: usize = 40;
-
 /// A limited rate goes out in pieces of this length.
 const PIECE: Duration = Duration::from_millis(50);
-
-/// A driver, by its place in the chain, and a target.
-pub(super) type Place = (usize, Target);
 
 /// The way out.
 #[derive(Debug)]
@@ -32,20 +23,8 @@ pub(super) struct Out {
     lock: Lock,
     /// The daemon was told that the screen is locked, which may be before whoever is asked knows.
     told_locked: Option<&'static str>,
-    /// What was typed last, to be taken away again.
-    typed: Vec<Piece>,
-    /// Counts texts, so that the pieces of one are taken away at once.
-    stretch: u64,
-    /// When and what was typed last.
-    last: Option<(Place, String, Instant)>,
-}
-
-/// A text that stands before the cursor of a target.
-#[derive(Debug)]
-struct Piece {
-    place: Place,
-    stretch: u64,
-    text: String,
+    fields: Fields,
+    memory: Memory,
 }
 
 /// What has gone out of a text.
@@ -65,12 +44,11 @@ impl Out {
         Out {
             lock: Lock::of(&session),
             told_locked: None,
+            fields: Fields::of(&session),
             chain: Chain::new(table, &settings.drivers, session),
             table,
             settings,
-            typed: Vec::new(),
-            stretch: 0,
-            last: None,
+            memory: Memory::default(),
         }
     }
 
@@ -100,6 +78,7 @@ impl Out {
             // Who does not say where its bus is means the one that is known.
             if session.get("DBUS_SESSION_BUS_ADDRESS").is_some() {
                 self.lock = Lock::of(&session);
+                self.fields = Fields::of(&session);
             }
             self.reopen(session);
         }
@@ -109,8 +88,7 @@ impl Out {
     /// What is known of the windows is about the old ones.
     fn reopen(&mut self, session: Session) {
         self.chain = Chain::new(self.table, &self.settings.drivers, session);
-        self.typed.clear();
-        self.last = None;
+        self.memory.forget();
     }
 
     pub(super) fn has_desktop(&self) -> bool {
@@ -131,7 +109,11 @@ impl Out {
             let why = "the screen is locked: unlock it";
             return Err(Unable::Unsafe(why.to_owned()));
         }
-        self.chain.pick(from)
+        let (at, mut target) = self.chain.pick(from)?;
+        if target.purpose != Purpose::Password && self.fields.has_password() {
+            target.purpose = Purpose::Password;
+        }
+        Ok((at, target))
     }
 
     /// A text as it goes on from what stands where it would go; empty where it would go nowhere.
@@ -160,7 +142,7 @@ impl Out {
             return Err(none_of(Unable::Unsafe(why)));
         }
         if joins {
-            self.stretch += 1;
+            self.memory.begin();
         }
         let mut from = 0;
         loop {
@@ -236,8 +218,7 @@ impl Out {
                 (Ok(_), Part::Key(_)) => {
                     // What a key does cannot be taken away.
                     out.clear();
-                    self.typed.clear();
-                    self.last = None;
+                    self.memory.forget();
                 }
                 (Err(it), Part::Text(text)) => {
                     out.extend(text.chars().take(it.characters));
@@ -251,7 +232,7 @@ impl Out {
                 }
             }
         }
-        self.remember(place, out);
+        self.memory.note(place, &out);
         match stopped {
             None => Ok(gone),
             Some(why) => Err(Stopped {
@@ -270,43 +251,11 @@ impl Out {
         if let Some((before, _)) = told {
             return Before::Told(before);
         }
-        match &self.last {
-            Some((where_to, tail, at)) if is_same(where_to, place) => {
-                Before::Typed(tail.clone(), at.elapsed())
-            }
-            _ => Before::Unknown,
-        }
-    }
-
-    fn remember(&mut self, place: &Place, text: String) {
-        if text.is_empty() {
-            return;
-        }
-        let mut tail = match &self.last {
-            Some((where_to, tail, _)) if is_same(where_to, place) => tail.clone(),
-            _ => String::new(),
-        };
-        tail.push_str(&text);
-        let excess = tail.chars().count().saturating_sub(TAIL);
-        let tail = tail.chars().skip(excess).collect();
-        self.last = Some((place.clone(), tail, Instant::now()));
-        let stretch = self.stretch;
-        match self.typed.last_mut() {
-            Some(piece) if piece.stretch == stretch && is_same(&piece.place, place) => {
-                piece.text.push_str(&text);
-            }
-            _ => self.typed.push(Piece {
-                place: place.clone(),
-                stretch,
-                text,
-            }),
-        }
-        let excess = self.typed.len().saturating_sub(UNDO);
-        self.typed.drain(..excess);
+        self.memory.before(place)
     }
 
     pub(super) fn undo(&mut self) -> Result<u32, Fault> {
-        let Some(piece) = self.typed.pop() else {
+        let Some(piece) = self.memory.take() else {
             return Err(not_typed("nothing was typed that can be taken away"));
         };
         let refused = match self.pick(0) {
@@ -314,10 +263,13 @@ impl Out {
             Ok(now) if !is_same(&piece.place, &now) => Some(not_typed(
                 "another window has the focus than the one that was typed into: go back there first",
             )),
+            Ok((_, target)) if target.purpose == Purpose::Password => Some(not_typed(
+                "a password field has the focus: go back to where the text is first",
+            )),
             Ok(_) => None,
         };
         if let Some(refused) = refused {
-            self.typed.push(piece);
+            self.memory.put_back(piece);
             return Err(refused);
         }
         let erased = match self.chain.driver(piece.place.0) {
@@ -327,16 +279,11 @@ impl Out {
         if let Err(Stopped { characters, why }) = erased {
             // Where nothing was removed, it can be tried again.
             if characters == 0 {
-                self.typed.push(piece);
+                self.memory.put_back(piece);
             }
             return Err(stays(&why));
         }
-        if let Some((_, tail, _)) = &mut self.last {
-            match tail.strip_suffix(piece.text.as_str()) {
-                Some(rest) if !rest.is_empty() => *tail = rest.to_owned(),
-                _ => self.last = None,
-            }
-        }
+        self.memory.forget_end(&piece.text);
         Ok(piece.text.chars().count() as u32)
     }
 
@@ -402,11 +349,6 @@ fn still_there(driver: &mut dyn Driver, target: &Target) -> Result<(), Unable> {
     }
     let why = "the focus has gone to another window: what was typed so far stays";
     Err(Unable::NoTarget(why.to_owned()))
-}
-
-/// Whether a place is the same; where the system does not tell windows apart, every one is.
-fn is_same(a: &Place, b: &Place) -> bool {
-    a.0 == b.0 && a.1.id == b.1.id
 }
 
 fn key(name: &str) -> Option<Key> {

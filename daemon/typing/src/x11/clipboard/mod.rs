@@ -121,7 +121,7 @@ impl Driver for Clipboard {
     }
 
     fn target(&mut self) -> Result<Target, Unable> {
-        self.keys.target()
+        self.keys.place()
     }
 
     fn type_text(&mut self, text: &str) -> Result<Typed, Stopped> {
