@@ -198,5 +198,5 @@ where
     let answer = bus
         .call_method(Some(name.as_str()), object, Some(ACCESSIBLE), what, &())
         .await?;
-    Ok(answer.body().deserialize()?)
+    answer.body().deserialize()
 }
