@@ -17,5 +17,6 @@ mod remote;
 mod streaming;
 mod typing;
 mod units;
+mod unplugged;
 mod v1;
 mod words;
