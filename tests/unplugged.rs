@@ -281,6 +281,17 @@ impl Station {
         Ok(())
     }
 
+    /// Waits until nothing is heard of what was played before.
+    async fn quiet(&mut self) -> Result<()> {
+        const PAUSE: Duration = Duration::from_millis(300);
+        while let Ok(seen) = tokio::time::timeout(PAUSE, self.see()).await {
+            if matches!(seen?, Seen::Level { rms } if rms <= PILOT_RMS) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until what this speaker plays is heard.
     async fn heard(&mut self, speaker: &str) -> Result<()> {
         let began = Instant::now();
@@ -304,8 +315,8 @@ impl Station {
         Ok(())
     }
 
-    async fn case(&mut self, fault: Fault, middle: bool) -> Result<Cost> {
-        let course = fault.course();
+    async fn case(&mut self, fault: Fault, round: u32) -> Result<Cost> {
+        let (course, middle) = (fault.course(), round % 2 == 1);
         for command in course.before {
             self.mic(command).await?;
         }
@@ -327,11 +338,14 @@ impl Station {
         let (began, ticks) = (Instant::now(), cpu_ticks(pid)?);
         self.mic(course.strike).await?;
         drop(speaking);
-        self.watch(course.lasts).await?;
         if let Some(mend) = course.mend {
+            // Not always at the same distance from the next attempt.
+            self.watch(course.lasts + Duration::from_millis(u64::from(round * 370 % 1000)))
+                .await?;
             self.mic(mend).await?;
         }
         let back = Instant::now();
+        self.quiet().await?;
         self.heard(course.then).await?;
         let captured = back.elapsed();
         let cpu = (cpu_ticks(pid)? - ticks) as f64 / 100.0 / began.elapsed().as_secs_f64();
@@ -416,7 +430,7 @@ async fn rounds(server: &str, host: &str, faults: &[Fault]) -> Result<()> {
         for (fault, costs) in faults.iter().zip(&mut costs) {
             let middle = round % 2 == 1;
             let place = format!("{server} through {host}, {fault:?}, middle: {middle}, {round}");
-            let cost = station.case(*fault, middle).await.context(place)?;
+            let cost = station.case(*fault, round).await.context(place)?;
             eprintln!(
                 "{server} {host} {round} {fault:?} middle={middle}: heard after {:.2} s, final {:.2} s after speech began, {:.1} % CPU, {} threads, {} descriptors",
                 cost.captured.as_secs_f64(),
