@@ -86,6 +86,8 @@ raise_server() {
 pcm.!default { type pulse hint { show on description "The sound server" } }
 ctl.!default { type pulse }
 END
+    # A server that was killed leaves its socket behind, and who waits for it would go on too early.
+    rm -f "$MIC_DIR/run/bus" "$MIC_DIR/run/pulse/native" "$MIC_DIR/run"/pipewire-0*
     case $1 in
     pulseaudio)
         start server alone pulseaudio -n --daemonize=no --use-pid-file=no --exit-idle-time=-1 \
