@@ -19,5 +19,6 @@ mod remote;
 mod streaming;
 mod typing;
 mod units;
+mod unplugged;
 mod v1;
 mod words;

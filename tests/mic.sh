@@ -13,6 +13,7 @@
 #   tests/mic.sh default NAME    within COMMAND: makes "microphone" or "microphone2" the default
 #   tests/mic.sh stop [SIGNAL]   within COMMAND: kills the server, or ends it by another signal
 #   tests/mic.sh start           within COMMAND: starts it again, with the microphone
+#   tests/mic.sh suspend|resume  within COMMAND: as when another program takes the device for itself
 #   tests/mic.sh stall|go-on     within COMMAND: holds the server up; lets it go on
 #
 # COMMAND speaks with `paplay --device=speaker FILE`. Exit code 77: what the server needs is not
@@ -85,6 +86,8 @@ raise_server() {
 pcm.!default { type pulse hint { show on description "The sound server" } }
 ctl.!default { type pulse }
 END
+    # A server that was killed leaves its socket behind, and who waits for it would go on too early.
+    rm -f "$MIC_DIR/run/bus" "$MIC_DIR/run/pulse/native" "$MIC_DIR/run"/pipewire-0*
     case $1 in
     pulseaudio)
         start server alone pulseaudio -n --daemonize=no --use-pid-file=no --exit-idle-time=-1 \
@@ -151,7 +154,7 @@ run)
     plug
     "$@"
     ;;
-unplug | plug | plug-second | unplug-second | default | stop | start | stall | go-on)
+unplug | plug | plug-second | unplug-second | default | stop | start | stall | go-on | suspend | resume)
     : "${MIC_DIR:?only within mic.sh run}"
     case $1 in
     unplug) unplug ;;
@@ -164,6 +167,8 @@ unplug | plug | plug-second | unplug-second | default | stop | start | stall | g
         raise_server "${MIC_KIND:?only within mic.sh run}"
         plug
         ;;
+    suspend) pactl suspend-source microphone 1 ;;
+    resume) pactl suspend-source microphone 0 ;;
     stall) to_server STOP ;;
     go-on) to_server CONT ;;
     esac

@@ -81,6 +81,13 @@ pub(super) struct Found {
     host: Host,
 }
 
+impl Found {
+    /// One of [`HOSTS`].
+    pub(super) fn host_name(&self) -> String {
+        self.host.id().to_string()
+    }
+}
+
 /// Finds the microphone that is meant, or where that is allowed the default in its place.
 pub(super) fn find(wanted: &Wanted) -> Result<Found, Fault> {
     let host = running_host(wanted.host.as_deref())?;

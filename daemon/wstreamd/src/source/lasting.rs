@@ -34,11 +34,14 @@ impl LastingMicrophone {
     /// Opens the microphone that is meant and waits for its first sound; `None`: the interrupt was
     /// raised before it came. One that is not there to begin with is a fault.
     pub(crate) fn open(
-        wanted: Wanted,
+        mut wanted: Wanted,
         interrupt: Arc<Interrupt>,
     ) -> Result<Option<(Self, Opened)>, Fault> {
         let opened = OpenMicrophone::open(&wanted, Arc::clone(&interrupt))?;
         Ok(opened.map(|(microphone, opened)| {
+            // While a sound server starts again, ALSA would give the device itself: the server could
+            // not open it then, and nobody else would hear or be heard.
+            wanted.host = Some(opened.host.clone());
             let lasting = LastingMicrophone {
                 wanted,
                 interrupt,

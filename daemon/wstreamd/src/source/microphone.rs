@@ -46,10 +46,12 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// the sound server, and only while the microphone is open.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Helpers at once: the one that is needed, and those that hang with a server that has stopped.
-/// More would only pile up.
-const HELPERS: usize = 4;
-static RUNNING: AtomicUsize = AtomicUsize::new(0);
+/// Helpers that open at once: the one that is needed, and those that hang with a server that has
+/// stopped. More would only pile up, since it is tried every second. One that hangs in closing has
+/// no place here: ALSA never returns from that when its server has died, and somebody whose server
+/// dies often must not be without a microphone for it.
+const OPENERS: usize = 4;
+static OPENING_NOW: AtomicUsize = AtomicUsize::new(0);
 
 /// The longest sleep while listening, should a wake-up be missed.
 const NAP: Duration = Duration::from_millis(500);
@@ -106,6 +108,8 @@ pub(crate) struct Opened {
     pub(crate) name: String,
     /// The one that was meant, in whose place this is.
     pub(crate) instead_of: Option<String>,
+    /// The sound system through which it came.
+    pub(super) host: String,
 }
 
 /// What the helper says once the stream runs.
@@ -294,11 +298,11 @@ impl Helper {
         thread::Builder::new()
             .name("microphone".to_owned())
             .spawn(move || {
-                let _place = place;
                 let (open, told) = match open_stream(&wanted, &shared) {
                     Ok((open, running)) => (Some(open), Ok(running)),
                     Err(fault) => (None, Err(fault)),
                 };
+                drop(place);
                 // Nobody may be waiting any more; then the other channel is closed too.
                 let _ = answer.send(told);
                 shared.audio.unpark();
@@ -338,14 +342,14 @@ impl Helper {
     }
 }
 
-/// One of the [`HELPERS`].
+/// One of the [`OPENERS`].
 #[derive(Debug)]
 struct Place;
 
 impl Place {
     fn take() -> Option<Self> {
-        let taken = RUNNING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| {
-            (running < HELPERS).then_some(running + 1)
+        let taken = OPENING_NOW.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |opening| {
+            (opening < OPENERS).then_some(opening + 1)
         });
         taken.ok().map(|_| Place)
     }
@@ -353,7 +357,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        RUNNING.fetch_sub(1, Ordering::Relaxed);
+        OPENING_NOW.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -381,6 +385,7 @@ fn open_stream(wanted: &Wanted, shared: &Arc<Shared>) -> Result<((Stream, Found)
                 let opened = Opened {
                     name: name.clone(),
                     instead_of: found.is_instead.then(|| wanted.device.clone()).flatten(),
+                    host: found.host_name(),
                 };
                 let running = Running {
                     opened,
