@@ -238,6 +238,8 @@ async fn transcribe(bus: &Bus, name: &str) -> Result<Heard, Failure> {
         (keys::CHANNELS, Variant::from(1u32)),
         (keys::BACKEND, Variant::from(name)),
         (keys::TYPING, Variant::from(api::TYPING_OFF)),
+        // Nobody said it: `wstreamctl last` is not to show it, nor `retype` to type it.
+        (keys::RECENT, Variant::from(false)),
     ]);
     let feeding = bus.dictation.feed(Fd::from(sound.as_fd()), options);
     let number = answer("Feed", OPEN_LIMIT, feeding).await?;
