@@ -67,7 +67,7 @@ sed -n 's/^Inst \([^ ]*\).*/\1/p' simulated | grep -vx wstream >needed
 xargs apt-get install -y --no-install-recommends <needed >needs 2>&1 || { tail needs && exit 1; }
 check "what it recommends can be had" quiet recommended apt-get -s install ./new.deb
 
-home=/home/anna
+home=$(getent passwd anna | cut -d : -f 6)
 mkdir -p /run/systemd/system /run/dbus
 install -d -m 700 -o anna -g anna /run/user/1000
 environment=("HOME=$home" USER=anna LOGNAME=anna XDG_RUNTIME_DIR=/run/user/1000 PATH=/usr/bin:/bin LANG=C.UTF-8
@@ -155,7 +155,7 @@ check "the disk is as before" cmp -s before after
 homes() { find $home -type f ! -path "$home/.bash*" ! -path "$home/.profile" | sort; }
 homes
 check "the user's data is left" test -s $home/.local/share/wstream/models/ggml-tiny.en.bin
-others() { homes | grep -v -e '^/home/anna/\.local/share/wstream/' -e '^/home/anna/\.local/state/wstream/' -e '^/home/anna/\.cache/'; }
+others() { homes | grep -v -e "^$home/.local/share/wstream/" -e "^$home/.local/state/wstream/"; }
 check "and nothing else" test -z "$(others)"
 check "nothing of it runs" nothing_runs
 kill $manager

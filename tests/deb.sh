@@ -45,7 +45,7 @@ scratch=$2
 
 mirror=$(sed -n -E 's/^(URIs: |deb (\[[^]]*\] )?)(https?:[^ ]*\/debian)\/?( .*)?$/\3/p' \
     /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
-mirror=${mirror:-http://deb.debian.org/debian}
+[ -n "$mirror" ] || skip "no mirror of Debian's is configured for apt here"
 mkdir -p "$KEPT/archives"
 if [ ! -e "$KEPT/complete" ]; then
     rm -rf "$KEPT/tree"

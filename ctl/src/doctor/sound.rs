@@ -174,7 +174,7 @@ pub(crate) async fn backend(bus: &Bus, name: &str) -> Finding {
             SUBJECT,
             format!(
                 "{name}: voice was not told from silence, so nothing was transcribed: \
-                 look at `threshold` and `[vad]` in the configuration"
+                 look at `mode` under [vad] in the configuration"
             ),
         ),
         Ok(Heard::Late) => {
