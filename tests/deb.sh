@@ -49,7 +49,7 @@ mirror=$(sed -n -E 's/^(URIs: |deb (\[[^]]*\] )?)(https?:[^ ]*\/debian)\/?( .*)?
 mkdir -p "$KEPT/archives"
 if [ ! -e "$KEPT/complete" ]; then
     rm -rf "$KEPT/tree"
-    if ! debootstrap --variant=minbase --include=ca-certificates,dbus-user-session,libpam-systemd,systemd,man-db \
+    if ! debootstrap --variant=minbase --include=ca-certificates,dbus,dbus-user-session,libpam-systemd,systemd,man-db \
         $SUITE "$KEPT/tree" "$mirror" >"$KEPT/log" 2>&1; then
         tail -n 3 "$KEPT/log"
         skip "$SUITE cannot be fetched from $mirror"
