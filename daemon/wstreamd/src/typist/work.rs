@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use wstream_typing::{Open, Session, Stopped, Unable};
 
-use super::out::{Gone, Out, fault, none_of, not_typed};
+use super::out::{Gone, Out, fault, fault_again, none_of, not_typed};
 use super::{Live, Text, ToTypist, TypingSettings};
 use crate::event::Event;
 
@@ -101,7 +101,7 @@ impl Work {
                         Ok(())
                     }
                     Err(_) if !self.out.has_desktop() => Err(not_typed(NO_DESKTOP)),
-                    Err(stopped) => Err(fault(&stopped)),
+                    Err(stopped) => Err(fault_again(&stopped)),
                 };
                 let _ = reply.send(answer);
             }
