@@ -8,6 +8,7 @@ usage: packaging/deb.sh [OPTION]...
 
   --built            package what is built already, in release form, in the target folder
   --version VERSION  call it this instead of the workspace's version (to try upgrades)
+  --fast             compress less, for tests
   --output DIR       put it there instead of target/debian
   --help             this text
 
@@ -20,10 +21,11 @@ die() {
     exit 1
 }
 
-built=false version='' output=''
+built=false more=() version='' output=''
 while [ $# -gt 0 ]; do
     case $1 in
     --built) built=true ;;
+    --fast) more+=(--fast) ;;
     --version | --output)
         [ -n "${2:-}" ] || { usage >&2; exit 2; }
         if [ "$1" = --version ]; then version=$2; else output=$(realpath -m "$2"); fi
@@ -109,7 +111,6 @@ gzip -9nc SECURITY.md >"$doc/SECURITY.md.gz"
 gzip -9nc TROUBLESHOOTING.md >"$doc/TROUBLESHOOTING.md.gz" 2>/dev/null || rm -f "$doc/TROUBLESHOOTING.md.gz"
 install -D -m 644 packaging/deb/lintian-overrides "$tree/usr/share/lintian/overrides/wstream"
 
-more=()
 if [ -n "$version" ]; then more+=(--deb-version "$version"); fi
 if [ -z "$output" ]; then output=$target/debian; fi
 mkdir -p "$output"
