@@ -72,7 +72,7 @@ mkdir -p /run/systemd/system /run/dbus
 install -d -m 700 -o anna -g anna /run/user/1000
 environment=("HOME=$home" USER=anna LOGNAME=anna XDG_RUNTIME_DIR=/run/user/1000 PATH=/usr/bin:/bin LANG=C.UTF-8
     DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus)
-anna() { (cd $home && exec env -i "${environment[@]}" setpriv --reuid=1000 --regid=1000 --init-groups --inh-caps=-all "$@"); }
+anna() { (cd "$home" && exec env -i "${environment[@]}" setpriv --reuid=1000 --regid=1000 --init-groups --inh-caps=-all "$@"); }
 anna env SYSTEMD_LOG_TARGET=console /lib/systemd/systemd --user >manager 2>&1 &
 manager=$!
 if ! until_it anna systemctl --user show-environment || ! until_it anna busctl --user status; then
@@ -103,10 +103,13 @@ check "nothing of it runs yet" nothing_runs
 # The bus notices the new file by itself.
 is_activatable() { anna busctl --user list --activatable --no-legend | grep -q "^$name "; }
 check "the bus can start it" until_it is_activatable
-check "it is started by asking for it" quiet status anna wstreamctl status
+asked() { anna busctl --user get-property "$name" /org/wstream/Dictation1 "$name" Version; }
+check "it is started by asking for it" quiet asked asked
+check "and can be talked to" quiet status anna wstreamctl status
 property() { anna systemctl --user show wstreamd -p "$1" --value; }
 check "as a unit of the user's" test "$(property ActiveState)" = active
 daemon=$(property MainPID)
+check "which has a process" test "$daemon" -gt 1
 check "from where it was installed" test "$(readlink "/proc/$daemon/exe")" = /usr/bin/wstreamd
 check "that is ready when it says so" test "$(property Type)" = notify
 
@@ -118,24 +121,25 @@ code 1 doctor anna wstreamctl doctor --no-microphone --no-window
 check "the doctor finds that" grep -qE '^problem +model .*model pull' doctor
 check "and that everything is installed together" grep -qE '^ok +programs ' doctor
 check "and that the unit runs" grep -qE '^ok +service .*wstreamd.service is active' doctor
-anna mkdir -p $home/.local/share/wstream/models
-install -o anna -g anna -m 644 ggml-tiny.en.bin $home/.local/share/wstream/models/
+anna mkdir -p "$home/.local/share/wstream/models"
+install -o anna -g anna -m 644 ggml-tiny.en.bin "$home/.local/share/wstream/models/"
 dictate() { quiet "$1" anna wstreamctl transcribe --language en /tmp/in/Front_Center.wav && grep -qi center "$1"; }
 check "with a model there is" dictate said
 check "the engine runs from where it was installed" engine_runs
 check "what it said can be asked for" sh -c 'exec "$@" | grep -qi center' sh env -i "${environment[@]}" \
     setpriv --reuid=1000 --regid=1000 --init-groups wstreamctl last
 check "it can be enabled for the desktop" quiet enable anna systemctl --user enable wstreamd
-check "which is a link of the user's" test -L $home/.config/systemd/user/graphical-session.target.wants/wstreamd.service
+check "which is a link of the user's" test -L "$home/.config/systemd/user/graphical-session.target.wants/wstreamd.service"
 
 # --- upgraded while it runs ----------------------------------------------------------------------------
 
 check "apt upgrades it while it runs" quiet upgrade apt-get install -y ./newer.deb --no-install-recommends
 check "and says what the user is to do" grep -q 'systemctl --user restart wstreamd' upgrade
-check "the daemon was left alone" test "$(property MainPID)" = "$daemon"
+is_the_same() { [ "$(property MainPID)" = "$daemon" ] && [ -e "/proc/$daemon/exe" ]; }
+check "the daemon was left alone" is_the_same
 check "and still dictates" dictate said
 check "the package is the new one" test "$(dpkg-query -W -f '${Version}' wstream)" = 99.0
-check "its user restarts it" quiet restart anna systemctl --user restart wstreamd
+check "its user restarts it" quiet restart anna systemctl --user restart wstreamd || anna journalctl --user -n 20 -u wstreamd
 check "then it is another" test "$(property MainPID)" != "$daemon"
 check "which is the new program" test "$(readlink "/proc/$(property MainPID)/exe")" = /usr/bin/wstreamd
 check "and dictates" dictate said
@@ -152,9 +156,9 @@ check "apt purges it" quiet purge apt-get purge -y wstream
 files >after
 if ! cmp -s before after; then diff before after | grep '^[<>]'; fi
 check "the disk is as before" cmp -s before after
-homes() { find $home -type f ! -path "$home/.bash*" ! -path "$home/.profile" | sort; }
+homes() { find "$home" -type f ! -path "$home/.bash*" ! -path "$home/.profile" | sort; }
 homes
-check "the user's data is left" test -s $home/.local/share/wstream/models/ggml-tiny.en.bin
+check "the user's data is left" test -s "$home/.local/share/wstream/models/ggml-tiny.en.bin"
 others() { homes | grep -v -e "^$home/.local/share/wstream/" -e "^$home/.local/state/wstream/"; }
 check "and nothing else" test -z "$(others)"
 check "nothing of it runs" nothing_runs

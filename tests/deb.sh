@@ -119,7 +119,7 @@ mount -t overlay -o "lowerdir=$KEPT/tree,upperdir=$scratch/upper,workdir=$scratc
     cp -a "$KEPT/tree/." "$root/" && mount --bind "$root" "$root"
 } || exit 1
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-for dir in proc sys dev; do mount --rbind /$dir "$root/$dir"; done
+for dir in sys dev; do mount --rbind /$dir "$root/$dir"; done
 mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 mkdir -p "$root/var/cache/apt/archives"
@@ -136,9 +136,12 @@ for hierarchy in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; d
     group=$hierarchy/$(basename "$scratch")
     mkdir "$group" && groups+=("$group") && chown -R 1000:1000 "$group"
 done
+# Not chroot: whoever is in one may make no user namespaces, which the unit's sandbox needs.
+# shellcheck disable=SC2016 # the inner shell's own
+readonly ENTER='cd "$1" && mkdir tmp/old && pivot_root . tmp/old && mount -t proc proc /proc && umount -l /tmp/old &&
+    rmdir /tmp/old && shift && exec /usr/bin/env -i "$@"'
 # shellcheck disable=SC2016 # the inner shell's own
 sh -c 'for dir in '"${groups[*]}"'; do echo $$ >$dir/cgroup.procs; done; exec "$@"' sh \
-    unshare --pid --fork --kill-child --mount-proc="$root/proc" \
-    chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+    unshare --mount --pid --fork --kill-child --propagation private sh -c "$ENTER" sh "$root" PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
     /bin/bash /tmp/in/deb-inside.sh || failed=1
 exit $failed
