@@ -10,6 +10,7 @@ check() {
     if "$@"; then echo "ok: $what"; else
         echo "FAILED: $what"
         failed=1
+        return 1
     fi
 }
 
@@ -68,7 +69,9 @@ xargs apt-get install -y --no-install-recommends <needed >needs 2>&1 || { tail n
 check "what it recommends can be had" quiet recommended apt-get -s install ./new.deb
 
 home=$(getent passwd anna | cut -d : -f 6)
-mkdir -p /run/systemd/system /run/dbus
+# The last is where services get their view of the files; the system's manager makes it, and a user
+# cannot.
+mkdir -p /run/systemd/system /run/dbus /run/systemd/unit-root
 install -d -m 700 -o anna -g anna /run/user/1000
 environment=("HOME=$home" USER=anna LOGNAME=anna XDG_RUNTIME_DIR=/run/user/1000 PATH=/usr/bin:/bin LANG=C.UTF-8
     DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus)
@@ -81,6 +84,12 @@ if ! until_it anna systemctl --user show-environment || ! until_it anna busctl -
     exit 0
 fi
 files >before
+
+# What systemd has to say of the daemon; there is no journal here.
+why() {
+    anna systemctl --user --no-pager status wstreamd
+    grep -v "^Started\|Finished" manager | tail -n 20
+}
 
 # --- installed --------------------------------------------------------------------------------------
 
@@ -104,7 +113,7 @@ check "nothing of it runs yet" nothing_runs
 is_activatable() { anna busctl --user list --activatable --no-legend | grep -q "^$name "; }
 check "the bus can start it" until_it is_activatable
 asked() { anna busctl --user get-property "$name" /org/wstream/Dictation1 "$name" Version; }
-check "it is started by asking for it" quiet asked asked
+check "it is started by asking for it" quiet asked asked || why
 check "and can be talked to" quiet status anna wstreamctl status
 property() { anna systemctl --user show wstreamd -p "$1" --value; }
 check "as a unit of the user's" test "$(property ActiveState)" = active
