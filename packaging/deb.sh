@@ -59,9 +59,9 @@ trap 'rm -rf "$scratch"' EXIT
 for tool in dpkg-shlibdeps strip; do
     command -v $tool >/dev/null || die "$tool is missing: apt install dpkg-dev binutils"
 done
-if [ "$("$tools/bin/cargo-deb" --version 2>/dev/null)" != "$CARGO_DEB" ]; then
+if [ "$("$tools/bin/cargo-deb" --version 2>/dev/null)" != "cargo-deb $CARGO_DEB" ]; then
     echo "getting cargo-deb $CARGO_DEB into $tools (minutes, once)" >&2
-    CARGO_TARGET_DIR=$tools/build cargo install cargo-deb --version $CARGO_DEB --locked --quiet --root "$tools" ||
+    CARGO_TARGET_DIR=$tools/build cargo install cargo-deb --version $CARGO_DEB --locked --quiet --force --root "$tools" ||
         die "that failed: the lines above say why"
     rm -rf "$tools/build"
 fi
