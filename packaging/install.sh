@@ -4,12 +4,9 @@
 # everything away again. Nothing is done as root without showing the command and asking.
 set -euo pipefail
 
-readonly BUS_NAME=org.wstream.Dictation1
-readonly UNIT=wstreamd.service
-# The programs; each is a package of the workspace with the same name.
-readonly PROGRAMS=(wstreamd wstream-engine wstreamctl wstream-hooks wstream-history wstream-notify wstream-words)
-# Those plugins, wstream-NAME, that have a man page and a configuration of their own, NAME.toml.
-readonly CONFIGURED=(history notify words)
+# What is installed where.
+# shellcheck source=packaging/tree.sh
+. "$(dirname "${BASH_SOURCE[0]}")/tree.sh"
 # The spoken sample: alsa-utils' human voice, 48 kHz mono, or these words from a synthesiser.
 readonly VOICE=(/usr/share/sounds/alsa/{Front_Center,Front_Left,Front_Right,Side_Left,Side_Right,Rear_Center,Rear_Left,Rear_Right}.wav)
 readonly WORDS="Hello. I speak, and my words appear while I am speaking. When I stop, the sentence is finished."
@@ -251,43 +248,23 @@ put() {
     record "$3"
 }
 
-# put_filled FILE TARGET [SED-EXPRESSION]: with the programs' folder filled in.
-put_filled() {
-    sed -e "s|@BINDIR@|$bin|g" "${@:3}" "$1" >"$scratch/filled"
-    put 644 "$scratch/filled" "$2"
-}
-
 copy_files() {
-    local name page shell
+    local how file target
     say "installing to $prefix"
     make_dir "$share"
     if ! $service && [ -e "$unit_dir/$UNIT" ]; then disable_service; fi
-    for name in "${PROGRAMS[@]}"; do put 755 "$built/$name" "$bin/$name"; done
-
-    mkdir "$scratch/man"
-    "$bin/wstreamctl" man "$scratch/man"
-    "$bin/wstreamd" --man "$scratch/man"
-    for name in "${CONFIGURED[@]}"; do "$bin/wstream-$name" --man "$scratch/man"; done
-    for page in "$scratch"/man/*.1; do put 644 "$page" "$prefix/share/man/man1/$(basename "$page")"; done
-    for shell in bash zsh fish; do "$bin/wstreamctl" completions $shell >"$scratch/$shell"; done
-    put 644 "$scratch/bash" "$prefix/share/bash-completion/completions/wstreamctl"
-    put 644 "$scratch/zsh" "$prefix/share/zsh/site-functions/_wstreamctl"
-    put 644 "$scratch/fish" "$prefix/share/fish/vendor_completions.d/wstreamctl.fish"
-
-    for name in config "${CONFIGURED[@]}"; do
-        put 644 "$repository/packaging/$name.toml" "$prefix/share/doc/wstream/$name.toml"
-    done
-    if $service && have systemctl; then
-        put_filled "$repository/packaging/$UNIT" "$unit_dir/$UNIT"
-        put_filled "$repository/packaging/$BUS_NAME.service.in" "$bus_dir/$BUS_NAME.service"
-        # For whoever serves others; it is for them to enable.
-        if [ "$unit_dir" = "$prefix/lib/systemd/user" ]; then
-            put_filled "$repository/packaging/wstream-engine.service" "$prefix/lib/systemd/system/wstream-engine.service"
-            put 644 "$repository/packaging/wstream-engine.socket" "$prefix/lib/systemd/system/wstream-engine.socket"
-        fi
-    else
-        put_filled "$repository/packaging/$BUS_NAME.service.in" "$bus_dir/$BUS_NAME.service" -e /^SystemdService=/d
-    fi
+    have systemctl || service=false
+    generate "$repository" "$built" "$scratch/generated" || die $FAILED "the man pages cannot be made: the line above says why"
+    tree "$repository" "$built" "$scratch/generated" "$prefix" "$unit_dir" "$bus_dir" "$service" >"$scratch/tree"
+    while IFS=$'\t' read -r how file target; do
+        case $how in
+        filled | unserved)
+            filled "$bin" "$how" "$file" >"$scratch/filled"
+            put 644 "$scratch/filled" "$target"
+            ;;
+        *) put "$how" "$file" "$target" ;;
+        esac
+    done <"$scratch/tree"
     forget_stale_files
 }
 

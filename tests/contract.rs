@@ -294,10 +294,25 @@ async fn what_cannot_be_typed_is_told_by_its_name_and_kept() -> Result<()> {
     assert!(message.contains("wstreamctl retype"), "{message}");
     for which in [0, utterance] {
         let refused = daemon.proxy.retype(which).await;
-        assert!(matches!(refused, Err(Error::NotTyped(_))), "{refused:?}");
+        let Err(Error::NotTyped(message)) = refused else {
+            anyhow::bail!("{refused:?}");
+        };
+        assert!(!message.contains("retype"), "the same again: {message}");
+        assert!(message.contains("wstreamctl last"), "{message}");
     }
     let recent = daemon.proxy.recent(1).await?;
     assert_eq!(recent[0].0, utterance);
+    // A session whose texts are told, and not kept.
+    let sound = File::open(desktop.path().join("word.wav"))?;
+    let options = HashMap::from([(keys::RECENT, false.into())]);
+    daemon.proxy.feed(Fd::from(&sound), options).await?;
+    let forgotten = loop {
+        if let Seen::Final { utterance, .. } = follower.next().await? {
+            break utterance;
+        }
+    };
+    let recent = daemon.proxy.recent(10).await?;
+    assert!(recent.iter().all(|text| text.0 != forgotten), "{recent:?}");
     daemon.terminate().await
 }
 

@@ -10,14 +10,15 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-readonly LINT=(format shell strings lock units clippy)
-readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e soak wer interop fuzz install)
+readonly LINT=(format shell strings lock units clippy man)
+readonly SECTIONS=(packages python model "${LINT[@]}" build unit doc e2e soak wer interop fuzz install deb deny docs)
 readonly BUILD=(--release --locked --workspace --features wstreamd/pipewire)
 # Debian's names: compiling; linting; sound and bus for the end-to-end tests; desktops
 # for notifications.
 readonly PACKAGES=(
     g++ make cmake pkg-config libasound2-dev libpipewire-0.3-dev libclang-dev
-    shellcheck systemd man-db
+    shellcheck systemd man-db mandoc bsdextrautils desktop-file-utils
+    debootstrap lintian dpkg-dev binutils
     haproxy dbus libglib2.0-bin pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
     alsa-utils espeak-ng flac sox python3 python3-gi python3-pip python3-venv
     xvfb x11-utils x11-xkb-utils xdotool xterm icewm sxhkd procps python3-pyqt5 gir1.2-gtk-3.0 gir1.2-gtk-4.0 dunst sway swaylock xwayland x11-xserver-utils foot ibus ibus-gtk3 ibus-gtk4 wtype mako-notifier grim imagemagick fonts-dejavu-core at-spi2-core
@@ -104,6 +105,8 @@ run_strings() { tests/lint-files.sh; }
 run_lock() { tests/lint-lock.sh; }
 run_units() { tests/lint-units.sh; }
 run_clippy() { cargo clippy "${BUILD[@]}" --all-targets -- -D warnings; }
+# The pages come from the programs.
+run_man() { run_build && tests/lint-man.sh; }
 run_unit() { cargo test "${BUILD[@]}" --no-fail-fast --lib --bins; }
 run_doc() { cargo test "${BUILD[@]}" --doc; }
 # One after the other: each decodes speech, and two at once on two cores would only wait for each other.
@@ -154,6 +157,10 @@ run_interop() {
     run_build && WSTREAM_BIN=$target/release tests/interop.sh "${WSTREAM_INTEROP:-$target/test-interop}"
 }
 run_install() { run_build && tests/install.sh; }
+run_deb() { run_build && tests/deb.sh; }
+run_deny() { tests/deny.sh; }
+# Every command that the documents print.
+run_docs() { run_build && tests/docs.sh; }
 
 declare -a chosen=()
 for argument in "$@"; do

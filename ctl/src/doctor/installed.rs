@@ -42,12 +42,14 @@ fn version_of(program: Program) -> Finding {
             SUBJECT,
             format!(
                 "{name} is {other} and wstreamctl {OUR_VERSION}: install them together, \
-                 with `packaging/install.sh`"
+                 from the package or with `packaging/install.sh`"
             ),
         ),
         None => Finding::problem(
             SUBJECT,
-            format!("{name} does not run: install it again, with `packaging/install.sh`"),
+            format!(
+                "{name} does not run: install it again, from the package or with `packaging/install.sh`"
+            ),
         ),
     }
 }

@@ -174,7 +174,7 @@ pub(crate) async fn backend(bus: &Bus, name: &str) -> Finding {
             SUBJECT,
             format!(
                 "{name}: voice was not told from silence, so nothing was transcribed: \
-                 look at `threshold` and `[vad]` in the configuration"
+                 look at `mode` under [vad] in the configuration"
             ),
         ),
         Ok(Heard::Late) => {
@@ -238,6 +238,8 @@ async fn transcribe(bus: &Bus, name: &str) -> Result<Heard, Failure> {
         (keys::CHANNELS, Variant::from(1u32)),
         (keys::BACKEND, Variant::from(name)),
         (keys::TYPING, Variant::from(api::TYPING_OFF)),
+        // Nobody said it: `wstreamctl last` is not to show it, nor `retype` to type it.
+        (keys::RECENT, Variant::from(false)),
     ]);
     let feeding = bus.dictation.feed(Fd::from(sound.as_fd()), options);
     let number = answer("Feed", OPEN_LIMIT, feeding).await?;

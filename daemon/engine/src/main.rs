@@ -25,6 +25,9 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     serve: Serve,
+    /// Write the man pages into this folder and end
+    #[arg(long, value_name = "DIR", hide = true)]
+    man: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -93,6 +96,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    if let Some(dir) = cli.man {
+        let command = <Cli as clap::CommandFactory>::command();
+        clap_mangen::generate_to(command, &dir)
+            .with_context(|| format!("{}: cannot write the man pages", dir.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match cli.command {
         Some(Command::Offline(arguments)) => return decode_files(arguments),
         Some(Command::Model(command)) => return model::run(command),

@@ -86,4 +86,6 @@ pub struct SessionOptions {
     pub typing: Option<When>,
     /// The desktop of whoever asked for it.
     pub desktop: Option<Session>,
+    /// Whether its texts are none of those that are asked for afterwards.
+    pub is_forgotten: bool,
 }

@@ -23,6 +23,8 @@ pub const TYPING: &str = "typing";
 /// Option, `a{ss}`: variables that say where the caller's desktop is, such as `DISPLAY`; they count
 /// from then on, also for other sessions. Those that are not known are not looked at.
 pub const DESKTOP: &str = "desktop";
+/// Option, `b`: whether `Recent` gives back the session's texts; true unless given.
+pub const RECENT: &str = "recent";
 
 /// `Feed` option, `s`: `auto` (WAV or FLAC, told by its first bytes; the default), `s16le` or
 /// `f32le`.

@@ -31,6 +31,9 @@ struct Args {
     /// The folder with the hooks [default: $XDG_CONFIG_HOME/wstream/hooks]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Write the man page into this folder and end
+    #[arg(long, value_name = "DIR", hide = true)]
+    man: Option<PathBuf>,
 }
 
 const FOLDERS: &str = "\
@@ -55,11 +58,21 @@ enum HooksError {
     Plugin(#[from] PluginError),
     #[error("you have no home folder: set HOME or XDG_CONFIG_HOME, or name the folder with --dir")]
     NoHome,
+    #[error("{}: the man page cannot be written ({cause})", .dir.display())]
+    Man { dir: PathBuf, cause: std::io::Error },
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    wstream_api::run_async(async || run(args.dir).await)
+    wstream_api::run_async(async || match args.man {
+        Some(dir) => write_page(dir),
+        None => run(args.dir).await,
+    })
+}
+
+fn write_page(dir: PathBuf) -> Result<(), HooksError> {
+    let command = <Args as clap::CommandFactory>::command();
+    clap_mangen::generate_to(command, &dir).map_err(|cause| HooksError::Man { dir, cause })
 }
 
 async fn run(dir: Option<PathBuf>) -> Result<(), HooksError> {

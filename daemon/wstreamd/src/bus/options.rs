@@ -97,6 +97,7 @@ fn take_session(options: &mut Options) -> Result<SessionOptions, Fault> {
             .map(|name| name.parse())
             .transpose()?,
         desktop: take_desktop(options)?,
+        is_forgotten: take::<bool>(options, keys::RECENT, "a boolean")? == Some(false),
     })
 }
 

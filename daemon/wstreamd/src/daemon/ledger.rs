@@ -61,6 +61,8 @@ struct Session {
     /// The source is closed and every utterance is known.
     captured: bool,
     fault: Option<Fault>,
+    /// Its texts are not kept.
+    is_forgotten: bool,
     /// A capture that was told to stop and has not said yet that it did.
     _closing: Option<Capture>,
 }
@@ -100,9 +102,17 @@ impl Ledger {
             utterances: 0,
             captured: false,
             fault: None,
+            is_forgotten: false,
             _closing: None,
         };
         self.sessions.insert(session, opened);
+    }
+
+    /// From now on the texts of a session are none of the recent ones.
+    pub(super) fn forget_texts(&mut self, session: u64) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.is_forgotten = true;
+        }
     }
 
     /// Holds the handle of a capture that was told to stop until it has.
@@ -230,7 +240,9 @@ impl Ledger {
         };
         let latency = owed.ended_at.map(|at| at.elapsed().as_secs_f64() * 1e3);
         text.latency_ms = latency.unwrap_or_default();
-        if !text.text.is_empty() {
+        let session = self.sessions.get(&owed.session);
+        let is_forgotten = session.is_some_and(|session| session.is_forgotten);
+        if !text.text.is_empty() && !is_forgotten {
             self.recent.push_back((*text).clone());
             self.keep_recent(self.recent_limit);
         }
@@ -579,6 +591,22 @@ mod tests {
         assert_eq!(ledger.recent(1).len(), 1);
         ledger.keep_recent(0);
         assert!(ledger.recent(10).is_empty());
+    }
+
+    #[test]
+    fn texts_of_a_forgotten_session_are_told_and_not_kept() {
+        let mut ledger = Ledger::new(10);
+        for session in [1, 2] {
+            ledger.open_session(session, SourceKind::Feed);
+            after(&mut ledger, started(session, session));
+        }
+        ledger.forget_texts(1);
+        for utterance in [1, 2] {
+            let signals = after(&mut ledger, text(utterance, "word"));
+            assert_eq!(signals.len(), 1, "{signals:?}");
+        }
+        let numbers: Vec<u64> = ledger.recent(10).iter().map(|f| f.utterance).collect();
+        assert_eq!(numbers, [2]);
     }
 
     fn to_filter(due: Vec<Due>) -> Box<FinalText> {

@@ -107,6 +107,9 @@ impl Daemon {
         );
         capture.watch_level(!self.level_watchers.is_empty());
         self.ledger.open_session(session, kind);
+        if options.is_forgotten {
+            self.ledger.forget_texts(session);
+        }
         self.typing_begins(session, kind, &options);
         self.listening = Some(Listening {
             session,

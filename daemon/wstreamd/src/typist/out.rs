@@ -372,8 +372,27 @@ fn stays(why: &Unable) -> Fault {
 
 /// The sentence for the user.
 pub(super) fn fault(stopped: &Stopped) -> Fault {
-    let Stopped { characters, why } = stopped;
     let how = "`wstreamctl retype` types it where the focus is, `wstreamctl last` shows it";
+    failed(stopped, how)
+}
+
+/// The sentence for who has asked for the text again: the same once more is no advice.
+pub(super) fn fault_again(stopped: &Stopped) -> Fault {
+    failed(
+        stopped,
+        match stopped.why {
+            Unable::Absent(_) | Unable::Gone(_) => {
+                "`wstreamctl last` shows it, `wstreamctl last --copy` puts it on the clipboard"
+            }
+            Unable::NoTarget(_) | Unable::Unsafe(_) => {
+                "once that is over, ask again; `wstreamctl last` shows it"
+            }
+        },
+    )
+}
+
+fn failed(stopped: &Stopped, how: &str) -> Fault {
+    let Stopped { characters, why } = stopped;
     not_typed(&match characters {
         0 => format!("the text was not typed ({why}): {how}"),
         _ => format!("only the first {characters} characters were typed ({why}): {how}"),

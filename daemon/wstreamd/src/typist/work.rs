@@ -5,13 +5,18 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use wstream_typing::{Open, Session, Stopped, Unable};
 
-use super::out::{Gone, Out, fault, none_of};
+use super::out::{Gone, Out, fault, fault_again, none_of, not_typed};
 use super::{Live, Text, ToTypist, TypingSettings};
 use crate::event::Event;
 
 /// Utterances whose end is remembered, and beginnings that wait for their ends. What is still said
 /// of an utterance comes right behind its end, and few overlap.
 const REMEMBERED: usize = 64;
+
+/// What `Retype` answers where nothing can be typed, to whoever asks.
+const NO_DESKTOP: &str = "the text was not typed (the daemon knows no desktop to type into): \
+    `wstreamctl last` shows it; dictation that is started in a window or by a key of the desktop \
+    tells the daemon where it is";
 
 #[derive(Debug)]
 pub(super) struct Work {
@@ -96,7 +101,8 @@ impl Work {
                         self.tell_typed(text.utterance, &gone);
                         Ok(())
                     }
-                    Err(stopped) => Err(fault(&stopped)),
+                    Err(_) if !self.out.has_desktop() => Err(not_typed(NO_DESKTOP)),
+                    Err(stopped) => Err(fault_again(&stopped)),
                 };
                 let _ = reply.send(answer);
             }
