@@ -230,7 +230,7 @@ async fn opening(server: &str, host: &str) -> Result<()> {
         // The server may take a moment to forget it.
         while sound.recorders().await? != 0 {
             ensure!(began.elapsed().as_secs() < 10, "it is still open");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
     // The first loads libraries, too.
