@@ -199,6 +199,67 @@ async fn idle(daemon: &Running, sound: &Sound) -> Result<()> {
     Ok(())
 }
 
+/// `Start` answers when the first sound has come, so its time is what is missing of a first word that
+/// is spoken with the key. Printed, not judged.
+#[allow(clippy::print_stderr, reason = "the figure is worth reading")]
+async fn opening(server: &str, host: &str) -> Result<()> {
+    let Some(models) = models_with("tiny.en") else {
+        return Ok(());
+    };
+    let Some(sound) = Sound::raise(server).await? else {
+        return Ok(());
+    };
+    let desktop = Desktop::new(&models).await?;
+    desktop.configure(&format!(
+        "model = \"tiny.en\"\n[audio]\nhost = \"{host}\"\n"
+    ))?;
+    let daemon = desktop
+        .start_with(|command| {
+            command.envs(sound.0.env.clone());
+        })
+        .await?;
+    let mut monitor = Monitor::new(&desktop).await?;
+    let mut times = Vec::new();
+    for _ in 0..11 {
+        let began = std::time::Instant::now();
+        daemon.proxy.start(std::collections::HashMap::new()).await?;
+        times.push(began.elapsed());
+        ensure!(sound.recorders().await? == 1, "it is not open");
+        daemon.proxy.stop().await?;
+        while monitor.next().await?.0 != "SessionEnded" {}
+        // The server may take a moment to forget it.
+        while sound.recorders().await? != 0 {
+            ensure!(began.elapsed().as_secs() < 10, "it is still open");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    // The first loads libraries, too.
+    let cold = times.remove(0);
+    times.sort();
+    eprintln!(
+        "{server} through {host}: first sound {cold:.0?} after the first Start, then {:.0?} in the middle and {:.0?} at most of {}",
+        times[times.len() / 2],
+        times[times.len() - 1],
+        times.len()
+    );
+    daemon.terminate().await
+}
+
+#[tokio::test]
+async fn opening_takes_so_long() -> Result<()> {
+    for (server, host) in [
+        ("pulseaudio", "pulseaudio"),
+        ("pulseaudio", "alsa"),
+        ("pipewire", "pulseaudio"),
+        ("pipewire", "pipewire"),
+    ] {
+        opening(server, host)
+            .await
+            .with_context(|| format!("{server} through {host}"))?;
+    }
+    Ok(())
+}
+
 /// User and system time of a process, in ticks of 10 ms (proc(5), fields 14 and 15 of stat).
 fn cpu_ticks(pid: i32) -> Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;

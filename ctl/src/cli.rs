@@ -62,6 +62,7 @@ pub(crate) enum Command {
     Undo(undo::Undo),
     Retype(retype::Retype),
     Last(last::Last),
+    #[command(visible_aliases = ["microphones", "mic"])]
     Microphone(microphone::Microphone),
     Model(model::Model),
     History(history::History),

@@ -27,6 +27,8 @@ pub(crate) struct LastingMicrophone {
     interrupt: Arc<Interrupt>,
     /// `None`: it went away.
     open: Option<OpenMicrophone>,
+    /// When it was opened last.
+    since: Instant,
     pauses: Pauses,
 }
 
@@ -46,6 +48,7 @@ impl LastingMicrophone {
                 wanted,
                 interrupt,
                 open: Some(microphone),
+                since: Instant::now(),
                 pauses: Pauses::default(),
             };
             (lasting, opened)
@@ -65,6 +68,7 @@ impl LastingMicrophone {
             match OpenMicrophone::open(&self.wanted, Arc::clone(&self.interrupt)) {
                 Ok(Some((microphone, opened))) => {
                     self.open = Some(microphone);
+                    self.since = Instant::now();
                     return Some(opened);
                 }
                 Ok(None) => return None,
@@ -83,13 +87,13 @@ impl Source for LastingMicrophone {
         match read {
             Read::Fault(fault) => {
                 self.open = None;
-                self.pauses = Pauses::default();
+                self.pauses.lost(self.since.elapsed());
                 Read::Lost(Some(fault))
             }
             // At once, and later if that fails.
             Read::Lost(_) => {
                 self.open = None;
-                self.pauses = Pauses::none_first();
+                self.pauses.replaced(self.since.elapsed());
                 read
             }
             read => read,
@@ -98,30 +102,41 @@ impl Source for LastingMicrophone {
 }
 
 /// Pauses before each attempt. A device that is plugged in is there for its user within the longest
-/// of them; and a sound server that starts needs some time itself.
+/// of them; and a sound server that starts needs some time itself. They go on growing while what is
+/// opened does not last: a bad plug would otherwise be told ten times a second.
 #[derive(Debug, Default)]
 struct Pauses {
     tried: u32,
-    first: Option<Duration>,
+    /// Whether the next attempt waits for nothing.
+    at_once: bool,
 }
 
 impl Pauses {
     const SHORTEST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(1);
+    /// What was open for so long has worked.
+    const LASTING: Duration = Duration::from_secs(5);
 
-    fn none_first() -> Self {
-        Pauses {
-            tried: 0,
-            first: Some(Duration::ZERO),
+    /// A microphone has failed that was open for so long.
+    fn lost(&mut self, lasted: Duration) {
+        if lasted >= Self::LASTING {
+            self.tried = 0;
         }
     }
 
+    /// Another is meant than the one that was open for so long: no reason to wait. That is not seen
+    /// oftener than every two seconds.
+    fn replaced(&mut self, lasted: Duration) {
+        self.lost(lasted);
+        self.at_once = true;
+    }
+
     fn next(&mut self) -> Duration {
-        if let Some(first) = self.first.take() {
-            return first;
+        if std::mem::take(&mut self.at_once) {
+            return Duration::ZERO;
         }
         let pause = Self::SHORTEST * 2u32.pow(self.tried.min(8));
-        self.tried += 1;
+        self.tried = self.tried.saturating_add(1);
         pause.min(Self::LONGEST)
     }
 }
@@ -130,11 +145,28 @@ impl Pauses {
 mod tests {
     use super::*;
 
+    fn taken(pauses: &mut Pauses, times: usize) -> Vec<u128> {
+        (0..times).map(|_| pauses.next().as_millis()).collect()
+    }
+
     #[test]
     fn pauses_grow_to_a_second() {
-        let mut pauses = Pauses::none_first();
-        let taken: Vec<u128> = (0..40).map(|_| pauses.next().as_millis()).collect();
-        assert_eq!(taken[..6], [0, 100, 200, 400, 800, 1000]);
-        assert_eq!(taken.last(), Some(&1000));
+        let mut pauses = Pauses::default();
+        pauses.replaced(Pauses::LASTING);
+        assert_eq!(taken(&mut pauses, 6), [0, 100, 200, 400, 800, 1000]);
+        assert_eq!(taken(&mut pauses, 40).last(), Some(&1000));
+    }
+
+    #[test]
+    fn what_does_not_last_is_tried_ever_more_slowly() {
+        let mut pauses = Pauses::default();
+        let mut each = Vec::new();
+        for _ in 0..6 {
+            each.extend(taken(&mut pauses, 1));
+            pauses.lost(Duration::from_millis(300));
+        }
+        assert_eq!(each, [100, 200, 400, 800, 1000, 1000]);
+        pauses.lost(Pauses::LASTING);
+        assert_eq!(taken(&mut pauses, 2), [100, 200]);
     }
 }
