@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -67,13 +69,13 @@ impl User {
     }
 }
 
-struct Session;
+struct Session(Arc<AtomicBool>);
 
 #[zbus::interface(name = "org.freedesktop.login1.Session")]
 impl Session {
     #[zbus(property)]
     fn locked_hint(&self) -> bool {
-        false
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -85,6 +87,7 @@ struct Stage {
     proxy: DictationProxy<'static>,
     follower: Follower,
     logind: zbus::Connection,
+    is_locked: Arc<AtomicBool>,
     inhibitors: std::sync::mpsc::Receiver<std::fs::File>,
     sentence: PathBuf,
 }
@@ -109,7 +112,8 @@ impl Stage {
         objects
             .at("/org/freedesktop/login1/user/self", User)
             .await?;
-        objects.at(SESSION, Session).await?;
+        let is_locked = Arc::<AtomicBool>::default();
+        objects.at(SESSION, Session(is_locked.clone())).await?;
         logind.request_name("org.freedesktop.login1").await?;
         let sentence = sound::speak(desktop.path(), "sentence", SENTENCE)?;
         let (daemon, proxy, follower) = start(&desktop, &sound).await?;
@@ -120,6 +124,7 @@ impl Stage {
             proxy,
             follower,
             logind,
+            is_locked,
             inhibitors,
             sentence,
         }))
@@ -143,7 +148,9 @@ impl Stage {
             .await?)
     }
 
+    /// As a lock screen that tells logind.
     async fn session_says(&self, signal: &str) -> Result<()> {
+        self.is_locked.store(signal == "Lock", Ordering::Relaxed);
         self.logind_says(SESSION, "Session", signal, &()).await
     }
 
@@ -259,6 +266,29 @@ async fn a_locked_screen_closes_the_microphone() -> Result<()> {
     stage.session_says("Unlock").await?;
     stays(&stage.proxy, wstream_api::STATE_IDLE).await?;
     stage.listen().await?;
+    stage.daemon.terminate().await
+}
+
+/// Not every lock screen tells logind that it is there, nor that it is gone.
+#[tokio::test]
+async fn a_lock_that_nobody_confirms_refuses_nobody_for_good() -> Result<()> {
+    let Some(stage) = Stage::raise("resume_after_lock = true").await? else {
+        return Ok(());
+    };
+    stage.listen().await?;
+    stage.session_says("Lock").await?;
+    stage.is_locked.store(false, Ordering::Relaxed);
+    stage.until(wstream_api::STATE_IDLE).await?;
+    let waiting = async {
+        while matches!(
+            stage.proxy.start(HashMap::new()).await,
+            Err(Error::Locked(_))
+        ) {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await?;
+    stage.until(wstream_api::STATE_LISTENING).await?;
     stage.daemon.terminate().await
 }
 

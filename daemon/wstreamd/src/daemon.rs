@@ -189,24 +189,27 @@ impl Daemon {
     fn handle_command(&mut self, command: Command) {
         match command {
             Command::Start { options, reply } => {
-                self.presence.was_told();
+                self.was_told();
                 self.start(options, reply);
             }
             Command::Stop { reply } => {
-                self.presence.was_told();
+                self.was_told();
                 self.stop();
                 let _ = reply.send(());
             }
             Command::Toggle { options, reply } => {
-                self.presence.was_told();
+                self.was_told();
                 self.toggle(options, reply);
             }
-            Command::Press { options, reply } => self.press(options, reply),
+            Command::Press { options, reply } => {
+                self.was_told();
+                self.press(options, reply);
+            }
             Command::Release => self.release(),
             Command::KeyIsUp { heard } => self.key_is_up(heard),
             Command::Presence(change) => self.presence_changed(change),
             Command::Cancel { reply } => {
-                self.presence.was_told();
+                self.was_told();
                 self.cancel_all();
                 let _ = reply.send(());
             }
@@ -435,7 +438,7 @@ impl Daemon {
         let marks = self.settings.config().session.resume_after_crash;
         self.unfinished.set(marks && self.listens_to_microphone());
         let state = self.state();
-        let owes = state != api::STATE_IDLE;
+        let owes = self.holds_sleep_up();
         self.owes
             .send_if_modified(|before| std::mem::replace(before, owes) != owes);
         if self.published.borrow().state != state {

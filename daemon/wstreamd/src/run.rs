@@ -34,6 +34,10 @@ const LAST_TEXT: Duration = Duration::from_millis(1000);
 /// How long the plugins may take to end after that; each is killed before.
 const PLUGINS_END: Duration = Duration::from_millis(2500);
 
+/// How long logind may take to say whether the screen is locked, before listening goes on behind a
+/// crash.
+const LOGIND: Duration = Duration::from_secs(2);
+
 /// Why the daemon ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -80,7 +84,7 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     let next_utterance = Arc::new(AtomicU64::new(1));
 
     let connection = bus::serve(commander.clone(), published.clone()).await?;
-    let transcriber = tokio::spawn(transcriber::run(
+    let mut transcriber = tokio::spawn(transcriber::run(
         settings.transcriber(),
         next_utterance.clone(),
         from_audio,
@@ -103,7 +107,8 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     .map_err(RunError::Typist)?;
     let launcher = Launcher::choose(&connection).await;
     let plugins = tokio::spawn(plugins::run(run_plugins, to_daemon.clone(), launcher));
-    tokio::spawn(bus::follow_logind(commander.clone(), is_owed));
+    let (tell_known, known) = oneshot::channel();
+    tokio::spawn(bus::follow_logind(commander.clone(), is_owed, tell_known));
     let channels = Channels {
         commands,
         to_self: commander.downgrade(),
@@ -140,6 +145,8 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
 
     if resumes {
+        // Not behind a lock screen that is not known of yet; it ends without an answer.
+        let _ = tokio::time::timeout(LOGIND, known).await;
         tracing::info!("listening again, as before the crash");
         let (reply, _) = oneshot::channel();
         let options = SessionOptions::default();
@@ -154,14 +161,20 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
             _ = hangup.recv() => reload_config(&config_path, &commander).await,
             Some(()) = changed.recv() => reload_config(&config_path, &commander).await,
             () = &mut gone => break Err(RunError::BusGone),
-            // It ends only when it is asked to, which is below.
-            _ = &mut daemon => return Err(RunError::Defect),
+            // They end only when they are asked to, which is below.
+            _ = &mut daemon => break Err(RunError::Defect),
+            _ = &mut transcriber => break Err(RunError::Defect),
         }
     };
 
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("ending");
-    end_daemon(&commander, daemon).await;
+    if matches!(outcome, Err(RunError::Defect)) {
+        // Nobody would take what is owed. The mark that it was listening stays.
+        daemon.abort();
+    } else {
+        end_daemon(&commander, daemon).await;
+    }
     // The daemon's end was the last order; a text that has just come is typed.
     let _ = tokio::time::timeout(LAST_TEXT, typist).await;
     let (done, ended) = oneshot::channel();

@@ -18,6 +18,7 @@ pub(super) struct Listening {
     pub(super) session: u64,
     pub(super) kind: SourceKind,
     pub(super) capture: Capture,
+    pub(super) options: Arc<SessionOptions>,
     /// Callers of `Start` or `Feed` who wait until the source is open; `None` when it is.
     pub(super) opening: Option<Vec<oneshot::Sender<Result<u64, Fault>>>>,
     /// Who called `Feed`: the session is cancelled when they leave the bus.
@@ -115,6 +116,7 @@ impl Daemon {
             session,
             kind,
             capture,
+            options,
             opening: Some(vec![reply]),
             owner,
         });

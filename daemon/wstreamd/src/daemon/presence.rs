@@ -1,6 +1,8 @@
 //! Whether somebody is there to dictate: what a locked screen and a machine that goes to sleep mean
 //! for the microphone. [`Presence`] decides and has no input or output; the daemon does what it says.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
@@ -27,8 +29,11 @@ pub enum OnLeaving {
 /// What has become of the user's session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The screen is locked.
+    /// The screen is locked, or is to be.
     Locked,
+    /// It was to be locked, and nobody has said since that it is: not every lock screen tells
+    /// logind, so that nobody would say either that it is not any more.
+    Unconfirmed,
     /// It is not any more.
     Unlocked,
     /// The machine is about to sleep.
@@ -38,49 +43,68 @@ pub enum Change {
 }
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Then {
     Nothing,
     Finish,
     Discard,
-    Resume,
+    Resume(Arc<SessionOptions>),
+}
+
+/// What is known of the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Screen {
+    #[default]
+    Open,
+    Locked,
+    /// It was to be locked. Nobody is refused, and nothing begins by itself.
+    Unclear,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
-    locked: bool,
+    screen: Screen,
     asleep: bool,
-    /// The microphone was open when the user left, and is to be open again.
-    resumes: bool,
+    /// The microphone was open when the user left, and is to be open again, with these options.
+    resumes: Option<Arc<SessionOptions>>,
 }
 
 impl Presence {
-    fn change(&mut self, change: Change, settings: &Settings, is_listening: bool) -> Then {
-        let (state, now) = match change {
-            Change::Locked => (&mut self.locked, true),
-            Change::Unlocked => (&mut self.locked, false),
-            Change::Sleeps => (&mut self.asleep, true),
-            Change::Awake => (&mut self.asleep, false),
-        };
-        if std::mem::replace(state, now) == now {
-            return Then::Nothing;
+    /// `listening`: with which options the microphone is open.
+    fn change(
+        &mut self,
+        change: Change,
+        settings: &Settings,
+        listening: Option<Arc<SessionOptions>>,
+    ) -> Then {
+        let before = (self.screen, self.asleep);
+        match change {
+            Change::Locked => self.screen = Screen::Locked,
+            Change::Unconfirmed if self.screen == Screen::Locked => self.screen = Screen::Unclear,
+            Change::Unconfirmed => {}
+            Change::Unlocked => self.screen = Screen::Open,
+            Change::Sleeps => self.asleep = true,
+            Change::Awake => self.asleep = false,
         }
-        if !now {
-            let is_back = !self.locked && !self.asleep;
-            return match is_back && std::mem::take(&mut self.resumes) {
-                true => Then::Resume,
-                false => Then::Nothing,
-            };
+        if (self.screen, self.asleep) == before {
+            return Then::Nothing;
         }
         let (does, resumes) = match change {
             Change::Locked => (settings.on_lock, settings.resume_after_lock),
-            _ => (settings.on_sleep, settings.resume_after_sleep),
+            Change::Sleeps => (settings.on_sleep, settings.resume_after_sleep),
+            Change::Unconfirmed | Change::Unlocked | Change::Awake => {
+                let is_back = self.screen == Screen::Open && !self.asleep;
+                let resumes = self.resumes.take_if(|_| is_back);
+                return resumes.map_or(Then::Nothing, Then::Resume);
+            }
         };
-        if !is_listening || does == OnLeaving::Ignore {
+        let Some(options) = listening.filter(|_| does != OnLeaving::Ignore) else {
             return Then::Nothing;
+        };
+        if resumes {
+            self.resumes = Some(options);
         }
-        self.resumes |= resumes;
         match does {
             OnLeaving::Discard => Then::Discard,
             _ => Then::Finish,
@@ -88,13 +112,13 @@ impl Presence {
     }
 
     /// Somebody has started or stopped listening by themselves: that counts from now on.
-    pub(super) fn was_told(&mut self) {
-        self.resumes = false;
+    fn was_told(&mut self) {
+        self.resumes = None;
     }
 
     /// Why nobody may listen now.
     fn refusal(&self, settings: &Settings) -> Option<Fault> {
-        let is_refused = self.locked && settings.on_lock != OnLeaving::Ignore;
+        let is_refused = self.screen == Screen::Locked && settings.on_lock != OnLeaving::Ignore;
         is_refused.then(|| {
             let why = "the screen is locked: unlock it, or set on_lock = \"ignore\" under [session] in the configuration";
             Fault::new(FaultKind::Locked, why)
@@ -107,27 +131,44 @@ impl Daemon {
     pub(super) fn presence_changed(&mut self, change: Change) {
         match change {
             Change::Locked => self.typing.send(ToTypist::Locked(true)),
-            Change::Unlocked => self.typing.send(ToTypist::Locked(false)),
+            Change::Unconfirmed | Change::Unlocked => self.typing.send(ToTypist::Locked(false)),
             Change::Sleeps | Change::Awake => true,
         };
-        let is_listening = self.listens_to_microphone();
+        let listening = self.listening.as_ref();
+        let listening = listening.filter(|it| it.kind == SourceKind::Microphone);
+        let options = listening.map(|it| Arc::clone(&it.options));
         let settings = &self.settings.config().session;
-        let then = self.presence.change(change, settings, is_listening);
-        tracing::info!(?change, ?then, "the user's session");
+        tracing::info!(?change, "the user's session");
+        let then = self.presence.change(change, settings, options);
         match then {
             Then::Nothing => {}
             Then::Finish => self.stop(),
             Then::Discard => self.cancel_all(),
-            Then::Resume => {
+            Then::Resume(options) => {
                 let (reply, _) = oneshot::channel();
-                self.start(SessionOptions::default(), reply);
+                self.start(SessionOptions::clone(&options), reply);
             }
+        }
+    }
+
+    /// Somebody starts or stops listening by themselves: that counts from now on, if it is possible.
+    pub(super) fn was_told(&mut self) {
+        if self.refusal().is_none() || self.listening.is_some() {
+            self.presence.was_told();
         }
     }
 
     /// Why the microphone may not be opened now.
     pub(super) fn refusal(&self) -> Option<Fault> {
         self.presence.refusal(&self.settings.config().session)
+    }
+
+    /// Whether sleep is to wait: for as long as something was said into the microphone that is no
+    /// text yet. What programs hand over is theirs.
+    pub(super) fn holds_sleep_up(&self) -> bool {
+        let is_wanted = self.settings.config().session.on_sleep != OnLeaving::Ignore;
+        let owes = self.listening.is_none() && !self.ledger.is_empty();
+        is_wanted && (owes || self.listens_to_microphone())
     }
 
     pub(super) fn listens_to_microphone(&self) -> bool {
@@ -140,15 +181,19 @@ impl Daemon {
 mod tests {
     use super::*;
 
+    fn with_language(language: &str) -> Arc<SessionOptions> {
+        Arc::new(SessionOptions {
+            language: Some(language.to_owned()),
+            ..SessionOptions::default()
+        })
+    }
+
     #[test]
     fn who_leaves_is_not_listened_to_and_comes_back_as_set() {
         use Change::*;
-        let settings = |on_lock, resume_after_lock| Settings {
-            on_lock,
-            resume_after_lock,
-            ..Settings::default()
-        };
-        for (on_lock, resumes, listening, changes) in [
+        let german = with_language("de");
+        let resume = || Then::Resume(Arc::clone(&german));
+        for (on_lock, resumes, is_listening, changes) in [
             (
                 OnLeaving::Finish,
                 false,
@@ -162,7 +207,7 @@ mod tests {
                 vec![
                     (Locked, Then::Finish),
                     (Locked, Then::Nothing),
-                    (Unlocked, Then::Resume),
+                    (Unlocked, resume()),
                     (Unlocked, Then::Nothing),
                 ],
             ),
@@ -170,7 +215,7 @@ mod tests {
                 OnLeaving::Discard,
                 true,
                 true,
-                vec![(Locked, Then::Discard), (Unlocked, Then::Resume)],
+                vec![(Locked, Then::Discard), (Unlocked, resume())],
             ),
             (
                 OnLeaving::Ignore,
@@ -184,10 +229,26 @@ mod tests {
                 false,
                 vec![(Locked, Then::Nothing), (Unlocked, Then::Nothing)],
             ),
+            // Nobody has said that the screen is locked: it may be all the same.
+            (
+                OnLeaving::Finish,
+                true,
+                true,
+                vec![
+                    (Locked, Then::Finish),
+                    (Unconfirmed, Then::Nothing),
+                    (Unlocked, resume()),
+                ],
+            ),
         ] {
             let mut presence = Presence::default();
-            let settings = settings(on_lock, resumes);
+            let settings = Settings {
+                on_lock,
+                resume_after_lock: resumes,
+                ..Settings::default()
+            };
             for (change, wanted) in changes {
+                let listening = is_listening.then(|| Arc::clone(&german));
                 let then = presence.change(change, &settings, listening);
                 assert_eq!(then, wanted, "{on_lock:?} {resumes} {change:?}");
             }
@@ -200,22 +261,32 @@ mod tests {
             resume_after_sleep: true,
             ..Settings::default()
         };
+        let options = with_language("en");
         let mut presence = Presence::default();
         for (change, listens, wanted) in [
             (Change::Sleeps, true, Then::Finish),
             (Change::Locked, false, Then::Nothing),
             (Change::Awake, false, Then::Nothing),
-            (Change::Unlocked, false, Then::Resume),
+            (Change::Unlocked, false, Then::Resume(Arc::clone(&options))),
         ] {
+            let listening = listens.then(|| Arc::clone(&options));
             assert_eq!(
-                presence.change(change, &settings, listens),
+                presence.change(change, &settings, listening),
                 wanted,
                 "{change:?}"
             );
         }
-        presence.change(Change::Sleeps, &settings, true);
+        // Behind a lock screen that tells nobody it may be locked as well.
+        let mut presence = Presence::default();
+        presence.change(Change::Locked, &settings, Some(Arc::clone(&options)));
+        for change in [Change::Unconfirmed, Change::Sleeps, Change::Awake] {
+            let then = presence.change(change, &settings, None);
+            assert_eq!(then, Then::Nothing, "{change:?}");
+        }
+        presence.change(Change::Unlocked, &settings, None);
+        presence.change(Change::Sleeps, &settings, Some(options));
         presence.was_told();
-        let then = presence.change(Change::Awake, &settings, false);
+        let then = presence.change(Change::Awake, &settings, None);
         assert_eq!(then, Then::Nothing, "the user has decided otherwise");
     }
 
@@ -224,7 +295,7 @@ mod tests {
         let settings = Settings::default();
         let mut presence = Presence::default();
         assert_eq!(presence.refusal(&settings), None);
-        presence.change(Change::Locked, &settings, false);
+        presence.change(Change::Locked, &settings, None);
         let fault = presence.refusal(&settings).expect("it is locked");
         assert_eq!(fault.kind, FaultKind::Locked);
         let ignoring = Settings {
@@ -232,5 +303,7 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(presence.refusal(&ignoring), None);
+        presence.change(Change::Unconfirmed, &settings, None);
+        assert_eq!(presence.refusal(&settings), None);
     }
 }
