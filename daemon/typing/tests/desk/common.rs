@@ -153,14 +153,17 @@ impl Held {
 
     /// Waits until it holds `text`, and returns what it holds when that does not come about.
     pub(crate) fn holds(&self, text: &str) -> Result<std::result::Result<(), String>> {
-        // Under load a window may take seconds for what it was sent.
-        let start = Instant::now();
+        // Under load a window may take seconds for what it was sent: as long as more comes, it is
+        // waited for.
+        let (mut last, mut since) = (self.text()?, Instant::now());
         loop {
             let now = self.text()?;
             if now == text {
                 return Ok(Ok(()));
             }
-            if start.elapsed() > Duration::from_secs(2) {
+            if now != last {
+                (last, since) = (now, Instant::now());
+            } else if since.elapsed() > Duration::from_secs(2) {
                 return Ok(Err(now));
             }
             std::thread::sleep(Duration::from_millis(2));

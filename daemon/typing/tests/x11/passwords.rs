@@ -147,8 +147,8 @@ fn a_password_field_is_told_from_others() -> Result<()> {
     let behind = Window::open_as(&desk, Kind::Gtk3, &["password"])?;
     ensure!(told(&mut fields, true), "a password field is not told");
     let mut wrong = Vec::new();
-    for (kind, mode, is_told) in [
-        (Kind::Gtk4, &["password-entry"][..], true),
+    let fields_and_told: [(Kind, &[&str], bool); 7] = [
+        (Kind::Gtk4, &["password-entry"], true),
         (Kind::Qt5, &["password"], true),
         // GTK 4 does not tell that a field hides its text.
         (Kind::Gtk4, &["password"], false),
@@ -156,7 +156,8 @@ fn a_password_field_is_told_from_others() -> Result<()> {
         (Kind::Gtk4, &[], false),
         (Kind::Qt5, &[], false),
         (Kind::Xterm, &[], false),
-    ] {
+    ];
+    for (kind, mode, is_told) in fields_and_told {
         let mut window = Window::open_as(&desk, kind, mode)?;
         let found = told(&mut fields, is_told);
         if found != is_told {
