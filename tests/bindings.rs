@@ -156,7 +156,7 @@ async fn a_key_of_sxhkd_taps_and_holds() -> Result<()> {
         let mut command = screen.command(&stage.desktop, "xdotool");
         command
             .arg(if down { "keydown" } else { "keyup" })
-            .arg("super+z");
+            .arg("Pause");
         run(command).await
     };
     // It has grabbed the key when the first press is seen.

@@ -167,6 +167,17 @@ impl Stage {
         until(&self.proxy, state).await
     }
 
+    /// What holds sleep up next; logind itself runs here as well.
+    async fn inhibitor(&self) -> Result<std::fs::File> {
+        for _ in 0..PATIENCE.as_millis() / 10 {
+            if let Ok(given) = self.inhibitors.try_recv() {
+                return Ok(given);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::bail!("nothing holds sleep up")
+    }
+
     /// Speaks, and waits until the daemon hears it.
     async fn begin_to_speak(&mut self) -> Result<tokio::process::Child> {
         let speaking = tokio::process::Command::new("paplay")
@@ -340,7 +351,7 @@ async fn sleep_waits_until_what_was_said_is_text() -> Result<()> {
         "idle, it holds sleep up"
     );
     stage.listen().await?;
-    let mut holding = stage.inhibitors.recv_timeout(PATIENCE)?;
+    let mut holding = stage.inhibitor().await?;
     let _speaking = stage.begin_to_speak().await?;
     stage.sleep_says(true).await?;
     let told = Instant::now();
@@ -355,7 +366,7 @@ async fn sleep_waits_until_what_was_said_is_text() -> Result<()> {
     ensure!(stage.sound.recorders().await? == 0);
     stage.sleep_says(false).await?;
     stage.until(wstream_api::STATE_LISTENING).await?;
-    stage.inhibitors.recv_timeout(PATIENCE)?;
+    stage.inhibitor().await?;
     stage.daemon.terminate().await
 }
 

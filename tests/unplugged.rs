@@ -504,6 +504,9 @@ async fn pipewire() -> Result<()> {
 /// behind with each server that dies is allowed for.
 #[tokio::test]
 async fn pulseaudio_through_alsa() -> Result<()> {
+    if std::env::var_os("RUN_SLOW_TESTS").is_none() {
+        return Ok(());
+    }
     let faults = [Fault::Unplugged, Fault::Killed];
     rounds("pulseaudio", "alsa", &faults).await
 }
@@ -511,6 +514,9 @@ async fn pulseaudio_through_alsa() -> Result<()> {
 /// Needs the daemon built with the feature `pipewire`, as run.sh builds it.
 #[tokio::test]
 async fn pipewire_through_its_own() -> Result<()> {
+    if std::env::var_os("RUN_SLOW_TESTS").is_none() {
+        return Ok(());
+    }
     let faults = [Fault::Unplugged, Fault::Killed, Fault::OtherDefault];
     rounds("pipewire", "pipewire", &faults).await
 }

@@ -193,7 +193,7 @@ impl Daemon {
                 self.start(options, reply);
             }
             Command::Stop { reply } => {
-                self.was_told();
+                self.presence.was_told();
                 self.stop();
                 let _ = reply.send(());
             }
@@ -209,7 +209,7 @@ impl Daemon {
             Command::KeyIsUp { heard } => self.key_is_up(heard),
             Command::Presence(change) => self.presence_changed(change),
             Command::Cancel { reply } => {
-                self.was_told();
+                self.presence.was_told();
                 self.cancel_all();
                 let _ = reply.send(());
             }

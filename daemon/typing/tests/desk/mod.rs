@@ -13,7 +13,7 @@ use wstream_typing::Session;
 
 pub(crate) use common::all_installed;
 use common::no_hints;
-pub(crate) use common::{corpus, files, runs, until};
+pub(crate) use common::{corpus, files, until};
 pub(crate) use windows::{Kind, Window};
 
 /// A screen that nobody looks at; it and its windows end when this is dropped.

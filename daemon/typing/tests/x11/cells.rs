@@ -12,7 +12,8 @@ use anyhow::{Result, ensure};
 use wstream_typing::Driver;
 use wstream_typing::x11::X11;
 
-use crate::desk::{Desk, Kind, Window, corpus, runs};
+use crate::desk::common::runs;
+use crate::desk::{Desk, Kind, Window, corpus};
 use crate::table::Table;
 
 /// Layouts, and which of their groups is active.

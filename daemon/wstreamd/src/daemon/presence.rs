@@ -112,7 +112,7 @@ impl Presence {
     }
 
     /// Somebody has started or stopped listening by themselves: that counts from now on.
-    fn was_told(&mut self) {
+    pub(super) fn was_told(&mut self) {
         self.resumes = None;
     }
 
@@ -151,9 +151,9 @@ impl Daemon {
         }
     }
 
-    /// Somebody starts or stops listening by themselves: that counts from now on, if it is possible.
+    /// Somebody starts listening by themselves, or stops: that counts from now on, if it is possible.
     pub(super) fn was_told(&mut self) {
-        if self.refusal().is_none() || self.listening.is_some() {
+        if self.refusal().is_none() {
             self.presence.was_told();
         }
     }
