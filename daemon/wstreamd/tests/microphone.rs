@@ -43,6 +43,7 @@ const SCENARIOS: &[Scenario] = &[
         waits_unplugged,
         Some("pulseaudio"),
     ),
+    ("pipewire", "unplugged", waits_unplugged, Some("pulseaudio")),
     (
         "pulseaudio",
         "default",

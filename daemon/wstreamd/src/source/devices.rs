@@ -120,6 +120,19 @@ pub(super) fn find(wanted: &Wanted) -> Result<Found, Fault> {
     }
 }
 
+/// Whether a microphone that is open is still there. A sound server may go on with something else in
+/// its place, such as what an output plays, and say nothing.
+pub(super) fn is_there(found: &Found) -> bool {
+    let host = &found.host;
+    // Theirs are names for whatever is the default, or no devices at all.
+    if is_alsa(host) || is_pipewire(host) {
+        return true;
+    }
+    let id = identifier(&found.device);
+    // A server that does not answer has not said that it is gone.
+    list(host).map_or(true, |(list, _)| list.iter().any(|it| it.id == id))
+}
+
 /// Whether another microphone is meant now than the one that was found: the default is another, or
 /// the one that was meant is back.
 pub(super) fn is_another_meant(found: &Found, wanted: Option<&str>) -> bool {
