@@ -7,6 +7,10 @@ use crate::failure::Failure;
 
 /// The key for dictation was let go: see `wstreamctl press`
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+    wstreamctl release
+    bindsym --release Mod4+x exec wstreamctl release       in the configuration of sway")]
 pub(crate) struct Release {}
 
 impl Release {

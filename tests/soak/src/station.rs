@@ -127,11 +127,9 @@ impl Station {
         Ok(children.into_iter().filter(is_engine).collect())
     }
 
-    /// That, and the one behind the network.
-    pub(crate) fn all_engines(&self) -> Result<Vec<i32>> {
-        let mut engines = self.engines()?;
-        engines.extend(self.remote.pid());
-        Ok(engines)
+    /// The engine behind the network.
+    pub(crate) fn other_engine(&self) -> Option<i32> {
+        self.remote.pid()
     }
 
     /// The daemon must end well after all that.

@@ -15,9 +15,11 @@ const LOOK: Duration = Duration::from_secs(10);
 pub(crate) struct Usage {
     /// Since the run began.
     pub(crate) at: Duration,
-    /// Proportional set sizes in MB: daemon, all engines (the remote one as well), plugins.
+    /// Proportional set sizes in MB: daemon, its own engine (which is killed now and then, and
+    /// unloaded), the one behind the network (which is not), plugins.
     pub(crate) daemon_mb: f64,
-    pub(crate) engines_mb: f64,
+    pub(crate) own_engine_mb: f64,
+    pub(crate) other_engine_mb: f64,
     pub(crate) plugins_mb: f64,
     /// Of the daemon.
     pub(crate) descriptors: usize,
@@ -33,7 +35,8 @@ pub(crate) async fn watch(station: &Station, book: &Book, end: Instant) -> Resul
         let now = Usage {
             at: book.began.elapsed(),
             daemon_mb: pss_mb(daemon),
-            engines_mb: station.all_engines()?.into_iter().map(pss_mb).sum(),
+            own_engine_mb: station.engines()?.into_iter().map(pss_mb).sum(),
+            other_engine_mb: station.other_engine().map_or(0.0, pss_mb),
             plugins_mb: plugins.iter().map(|(_, pid)| pss_mb(*pid)).sum(),
             descriptors: entries(daemon, "fd"),
             threads: entries(daemon, "task"),

@@ -16,6 +16,9 @@ use crate::desk::corpus;
 const HEAD: &str =
     "# window\tlayout\tgroup\truns\ttexts\texact\tcharacters/s\ttyping s\treading s\temptying s";
 
+/// What came of each cell, by window, layout and group; and what was wrong.
+type Rows = (Vec<(String, Came)>, Vec<String>);
+
 #[derive(Debug)]
 pub(crate) struct Table {
     /// Where it is kept.
@@ -24,8 +27,7 @@ pub(crate) struct Table {
     made: String,
     /// Characters of the corpus.
     characters: usize,
-    /// By window, layout and group, and what was wrong.
-    rows: Mutex<(Vec<(String, Came)>, Vec<String>)>,
+    rows: Mutex<Rows>,
 }
 
 impl Table {
