@@ -120,39 +120,47 @@ pub(super) fn find(wanted: &Wanted) -> Result<Found, Fault> {
     }
 }
 
-/// Whether a microphone that is open is still there. A sound server may go on with something else in
-/// its place, such as what an output plays, and say nothing.
-pub(super) fn is_there(found: &Found) -> bool {
-    let host = &found.host;
-    // Theirs are names for whatever is the default, or no devices at all.
-    if is_alsa(host) || is_pipewire(host) {
-        return true;
-    }
-    let id = identifier(&found.device);
-    // A server that does not answer has not said that it is gone.
-    list(host).map_or(true, |(list, _)| list.iter().any(|it| it.id == id))
+/// What has become of a microphone that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Now {
+    /// It is the one that is meant, or nobody says otherwise.
+    Same,
+    /// It is not there any more. A sound server may go on with something else in its place, such as
+    /// what an output plays, and say nothing.
+    Gone,
+    /// Another is meant: the default is another, or the one that was meant is back.
+    Another,
 }
 
-/// Whether another microphone is meant now than the one that was found: the default is another, or
-/// the one that was meant is back.
-pub(super) fn is_another_meant(found: &Found, wanted: Option<&str>) -> bool {
+/// Looks once at what there is. A server that does not answer has not said that anything changed.
+pub(super) fn look(found: &Found, wanted: Option<&str>) -> Now {
     let host = &found.host;
-    if let (true, Some(wanted)) = (found.is_instead, wanted) {
-        let is_back = |(list, _): (Vec<Microphone>, _)| choose(&list, wanted, "").is_ok();
-        if list(host).is_ok_and(is_back) {
-            return true;
-        }
-    } else if wanted.is_some_and(|wanted| !wanted.is_empty()) {
-        return false;
-    }
+    let named = wanted.filter(|wanted| !wanted.is_empty());
     // Their defaults are names for whatever is the default, and follow by themselves.
-    if is_alsa(host) || is_pipewire(host) {
-        return false;
+    let follows = is_alsa(host) || is_pipewire(host);
+    if follows && !found.is_instead {
+        return Now::Same;
     }
-    let is_another = |default: Device| {
-        identifier(&default) != identifier(&found.device) && !is_monitor(&default)
+    let Ok((list, devices)) = list(host) else {
+        return Now::Same;
     };
-    host.default_input_device().is_some_and(is_another)
+    let id = identifier(&found.device);
+    if !follows && list.iter().all(|it| it.id != id) {
+        return Now::Gone;
+    }
+    match named {
+        Some(named) if found.is_instead && choose(&list, named, "").is_ok() => Now::Another,
+        Some(_) if !found.is_instead => Now::Same,
+        _ if follows => Now::Same,
+        _ => {
+            let is_another = |at: usize| list[at].id != id && !is_monitor(&devices[at]);
+            let default = list.iter().position(|it| it.is_default);
+            default.map_or(Now::Same, |at| match is_another(at) {
+                true => Now::Another,
+                false => Now::Same,
+            })
+        }
+    }
 }
 
 /// The default, unless it is only what an output plays: that is what servers fall back to when no

@@ -16,7 +16,7 @@ use cpal::{
 use rtrb::{Consumer, Producer, RingBuffer};
 use tracing::{debug, info, warn};
 
-use super::devices::{Found, explain, find, is_another_meant, is_there, unresponsive};
+use super::devices::{Found, Now, explain, find, look, unresponsive};
 use super::lasting::Wanted;
 use super::resample::Resampler;
 use super::{Interrupt, Read, Source};
@@ -309,11 +309,13 @@ impl Helper {
                 // Nothing is ever sent: this ends when the other end is dropped.
                 while until_close.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
                     let Some((_, found)) = &open else { continue };
-                    if !is_there(found) {
-                        shared.note(cpal::Error::new(ErrorKind::DeviceNotAvailable));
-                    } else if is_another_meant(found, wanted.device.as_deref()) {
-                        shared.moved.store(true, Ordering::Release);
-                        shared.audio.unpark();
+                    match look(found, wanted.device.as_deref()) {
+                        Now::Same => {}
+                        Now::Gone => shared.note(cpal::Error::new(ErrorKind::DeviceNotAvailable)),
+                        Now::Another => {
+                            shared.moved.store(true, Ordering::Release);
+                            shared.audio.unpark();
+                        }
                     }
                 }
                 drop(open);
