@@ -114,8 +114,18 @@ plug() {
     pactl load-module module-remap-source "source_name=microphone${1:-}" \
         "master=speaker${1:-}.monitor" channels=1 channel_map=mono master_channel_map=mono remix=no \
         "source_properties=device.description=${2:-Test-Microphone}" >>"$MIC_DIR/modules${1:-}"
-    within pactl set-default-source "microphone${1:-}"
+    make_default "microphone${1:-}"
 }
+
+# make_default NAME: and wait until clients see it. PipeWire takes the name before it has the source,
+# and its session manager makes it the default later still.
+make_default() {
+    within has_source "$1"
+    within pactl set-default-source "$1"
+    within is_default "$1"
+}
+has_source() { pactl list short sources | cut -f 2 | grep -qx "$1"; }
+is_default() { [ "$(pactl get-default-source)" = "$1" ]; }
 
 # unplug [NUMBER]: its source first
 unplug() {
@@ -161,7 +171,7 @@ unplug | plug | plug-second | unplug-second | default | stop | start | stall | g
     plug) plug ;;
     plug-second) plug 2 Second-Microphone ;;
     unplug-second) unplug 2 ;;
-    default) within pactl set-default-source "${2:?which microphone}" ;;
+    default) make_default "${2:?which microphone}" ;;
     stop) end_all "${2:-KILL}" ;;
     start)
         raise_server "${MIC_KIND:?only within mic.sh run}"

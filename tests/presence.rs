@@ -79,6 +79,12 @@ impl Session {
     }
 }
 
+fn configuration(keep_open: bool, session: &str) -> String {
+    format!(
+        "model = \"tiny.en\"\n[audio]\nhost = \"pulseaudio\"\nkeep_open = {keep_open}\n[session]\n{session}\n"
+    )
+}
+
 struct Stage {
     sound: Sound,
     desktop: Desktop,
@@ -102,9 +108,7 @@ impl Stage {
             return Ok(None);
         };
         let desktop = Desktop::new(&models).await?;
-        desktop.configure(&format!(
-            "model = \"tiny.en\"\n[audio]\nhost = \"pulseaudio\"\n[session]\n{settings}\n"
-        ))?;
+        desktop.configure(&configuration(false, settings))?;
         let (given, inhibitors) = std::sync::mpsc::channel();
         let logind = desktop.connect().await?;
         let objects = logind.object_server();
@@ -367,6 +371,54 @@ async fn sleep_waits_until_what_was_said_is_text() -> Result<()> {
     stage.sleep_says(false).await?;
     stage.until(wstream_api::STATE_LISTENING).await?;
     stage.inhibitor().await?;
+    stage.daemon.terminate().await
+}
+
+/// Waits until this many programs record and the daemon says that its microphone is open, or not.
+async fn opens(stage: &Stage, is_open: bool) -> Result<()> {
+    let waiting = async {
+        loop {
+            let said = stage.proxy.open_microphone().await?;
+            let recorders = stage.sound.recorders().await?;
+            if (!said.is_empty(), recorders) == (is_open, usize::from(is_open)) {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    waited.with_context(|| format!("open is never {is_open}"))?
+}
+
+#[tokio::test]
+async fn a_microphone_that_is_kept_open_is_closed_when_nobody_is_there() -> Result<()> {
+    let Some(mut stage) = Stage::raise("").await? else {
+        return Ok(());
+    };
+    stays(&stage.proxy, wstream_api::STATE_IDLE).await?;
+    opens(&stage, false).await?;
+    stage.desktop.configure(&configuration(true, ""))?;
+    opens(&stage, true).await?;
+    ensure!(stage.proxy.state().await? == wstream_api::STATE_IDLE);
+    // Nobody listens: nothing comes of what is said.
+    stage.sound.speak(&stage.sentence).await?;
+    for _ in 0..3 {
+        stage.listen().await?;
+        let _speaking = stage.begin_to_speak().await?;
+        ensure!(matches!(stage.end().await?, Seen::Final { .. }));
+        stage.proxy.stop().await?;
+        opens(&stage, true).await?;
+    }
+    stage.session_says("Lock").await?;
+    opens(&stage, false).await?;
+    stage.session_says("Unlock").await?;
+    opens(&stage, true).await?;
+    stage.sleep_says(true).await?;
+    opens(&stage, false).await?;
+    stage.sleep_says(false).await?;
+    opens(&stage, true).await?;
+    stage.desktop.configure(&configuration(false, ""))?;
+    opens(&stage, false).await?;
     stage.daemon.terminate().await
 }
 

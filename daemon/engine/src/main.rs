@@ -117,6 +117,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     } else {
         Some(arguments.service()?)
     };
+    if arguments.nice > 0 {
+        // Before there are other threads: it counts for those that are started behind it.
+        rustix::process::nice(arguments.nice.into())
+            .context("cannot let other programs go first")?;
+    }
     let settings = arguments.settings()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Messages are small; decoding has its own threads.

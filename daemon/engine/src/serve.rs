@@ -35,6 +35,9 @@ pub(crate) struct Serve {
     /// Milliseconds between partials [default: $PARTIAL_INTERVAL_MS, or 500]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(50..=60_000))]
     partial_interval_ms: Option<u32>,
+    /// How much other programs go first when all want the processor, as nice(1) counts it
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=19))]
+    pub(crate) nice: u8,
     /// How the log is written
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,

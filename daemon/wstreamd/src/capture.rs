@@ -4,6 +4,7 @@
 
 mod hearing;
 mod session;
+mod standby;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,9 +18,11 @@ use tracing::error;
 use crate::endpoint::EndpointSettings;
 use crate::event::Event;
 use crate::fault::{Fault, FaultKind};
-use crate::source::Interrupt;
+use crate::source::{Interrupt, Wanted};
 use crate::speech::{SessionOptions, Speech};
 use crate::vad::{Detector, VadMode};
+
+pub use standby::Standby;
 
 /// What to capture.
 #[derive(Debug)]
@@ -40,14 +43,7 @@ pub struct CaptureRequest {
 #[derive(Debug)]
 pub enum SourceRequest {
     /// A microphone.
-    Microphone {
-        /// `pulseaudio`, `pipewire` or `alsa`; `None`: the first that runs, in this order.
-        host: Option<String>,
-        /// An identifier, or a part of a name; `None`: the system's default.
-        device: Option<String>,
-        /// Whether the default does while the device is not there.
-        fallback: bool,
-    },
+    Microphone(Wanted),
     /// A descriptor.
     Feed {
         /// File, pipe or socket, read from where it stands.
@@ -117,6 +113,16 @@ struct Control {
     watch_level: AtomicBool,
 }
 
+impl Control {
+    fn new() -> io::Result<Self> {
+        Ok(Control {
+            interrupt: Arc::new(Interrupt::new()?),
+            abandon: AtomicBool::new(false),
+            watch_level: AtomicBool::new(false),
+        })
+    }
+}
+
 /// Opens the source and starts taking sound, on a thread of its own; returns at once. The first
 /// event is `CaptureOpened` or `CaptureFailed`, or `CaptureEnded` when it is stopped before either.
 pub fn open(
@@ -149,15 +155,11 @@ fn start(
     to_transcriber: mpsc::Sender<Speech>,
     to_daemon: mpsc::Sender<Event>,
 ) -> io::Result<Running> {
-    let control = Arc::new(Control {
-        interrupt: Arc::new(Interrupt::new()?),
-        abandon: AtomicBool::new(false),
-        watch_level: AtomicBool::new(false),
-    });
+    let control = Arc::new(Control::new()?);
     let for_thread = Arc::clone(&control);
     let thread = thread::Builder::new()
         .name("audio".to_owned())
-        .spawn(move || session::run(request, &for_thread, to_transcriber, to_daemon))?;
+        .spawn(move || session::run(request, None, &for_thread, to_transcriber, to_daemon))?;
     Ok(Running {
         control,
         thread: thread.thread().clone(),

@@ -75,6 +75,8 @@ pub struct Audio {
     pub device: String,
     /// Whether the default does while the device is not there.
     pub fallback: bool,
+    /// Whether the microphone is open while nobody listens.
+    pub keep_open: bool,
 }
 
 /// Table `[vad]`.
@@ -95,6 +97,8 @@ pub struct Engine {
     pub program: String,
     /// Threads for decoding; 0: the engine decides.
     pub threads: u32,
+    /// How much other programs go first when all want the processor, as nice(1) counts it.
+    pub nice: u32,
     /// Least milliseconds between partials; a slow machine takes longer.
     pub partial_interval_ms: u32,
     /// Seconds that the engine is kept without anything to do.
@@ -195,6 +199,8 @@ impl Default for Audio {
             device: String::new(),
             // Whoever speaks wants to be heard, and is told by which microphone.
             fallback: true,
+            // A microphone that is open shows on the desktop, and is nobody's wish unasked.
+            keep_open: false,
         }
     }
 }
@@ -204,6 +210,7 @@ impl Default for Engine {
         Engine {
             program: String::new(),
             threads: 0,
+            nice: 5,
             // Version 1's value: often enough to be live, seldom enough for a weak machine.
             partial_interval_ms: 300,
             // Handy's users settled on five minutes: long enough between two dictations of one

@@ -13,6 +13,7 @@ mod outbox;
 mod plugins;
 mod presence;
 mod settings;
+mod standby;
 mod typing;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ use listening::{Listening, answer_all};
 use orders::Orders;
 use outbox::Outbox;
 use presence::Presence;
+use standby::Kept;
 use typing::Typing;
 
 /// Most commands under way to the daemon; callers on the bus wait.
@@ -115,10 +117,15 @@ pub struct Daemon {
     owes: watch::Sender<bool>,
     /// Where a daemon that is started again after a crash sees that this one was listening.
     unfinished: Unfinished,
+    /// That stays as it is.
+    keeps_mark: bool,
     /// The key that is for both ways of dictating.
     key: HeldKey,
     /// The session that takes sound, with the handle that keeps its source open.
     listening: Option<Listening>,
+    /// The microphone while nobody listens.
+    kept: Option<Kept>,
+    next_kept: u64,
     next_session: u64,
     next_utterance: Arc<AtomicU64>,
     /// Unique bus names of those who asked for `Level`, once per request.
@@ -150,8 +157,11 @@ impl Daemon {
             presence: Presence::default(),
             owes: channels.owes,
             unfinished: channels.unfinished,
+            keeps_mark: false,
             key: HeldKey::default(),
             listening: None,
+            kept: None,
+            next_kept: 1,
             next_session: 1,
             next_utterance: channels.next_utterance,
             level_watchers: Vec::new(),
@@ -162,6 +172,7 @@ impl Daemon {
 
     /// Runs until `Shutdown` has been answered or nobody can send commands any more.
     pub async fn run(mut self) {
+        self.tend_standby();
         loop {
             tokio::select! {
                 // Facts first: they are what commands are answered from.
@@ -174,6 +185,7 @@ impl Daemon {
                 () = self.outbox.flush(), if self.outbox.has_backlog() => {}
                 () = self.orders.flush(), if self.orders.has_waiting() => {}
             }
+            self.tend_standby();
             self.publish_state();
             if self.ledger.is_empty()
                 && self.listening.is_none()
@@ -258,7 +270,8 @@ impl Daemon {
                 tracing::info!("configuration reloaded");
             }
             Command::Trouble(fault) => self.trouble(fault),
-            Command::Shutdown { done } => {
+            Command::Shutdown { by_defect, done } => {
+                self.keeps_mark = by_defect;
                 self.stop();
                 self.leaving = Some(done);
             }
@@ -308,13 +321,11 @@ impl Daemon {
                     && let Some(waiting) = listening.opening.take()
                 {
                     answer_all(waiting, Ok(session));
-                    self.hears(name);
+                    self.hears(session, name);
                 }
             }
             Event::MicrophoneLost { session, fault } => {
-                if self.listening_as(session).is_some() {
-                    self.hears(String::new());
-                }
+                self.hears(session, String::new());
                 if let Some(fault) = fault {
                     tracing::warn!(session, %fault, "waiting for a microphone");
                     self.trouble(fault);
@@ -322,10 +333,9 @@ impl Daemon {
             }
             Event::MicrophoneFound { session, name } => {
                 tracing::info!(session, source = %name, "listening again");
-                if self.listening_as(session).is_some() {
-                    self.hears(name);
-                }
+                self.hears(session, name);
             }
+            Event::StandsBy { number, name } => self.stands_by(number, name),
             Event::CaptureFailed { session, fault } => {
                 tracing::warn!(session, %fault, "cannot listen");
                 if self.listening_as(session).is_some()
@@ -432,11 +442,11 @@ impl Daemon {
     }
 
     fn publish_state(&mut self) {
-        if self.listening.is_none() {
-            self.hears(String::new());
-        }
+        self.publish_microphone();
         let marks = self.settings.config().session.resume_after_crash;
-        self.unfinished.set(marks && self.listens_to_microphone());
+        if !self.keeps_mark {
+            self.unfinished.set(marks && self.listens_to_microphone());
+        }
         let state = self.state();
         let owes = self.holds_sleep_up();
         self.owes

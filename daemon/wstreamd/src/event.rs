@@ -44,6 +44,13 @@ pub enum Event {
         /// What it is called.
         name: String,
     },
+    /// A microphone is open although nobody listens, or no longer.
+    StandsBy {
+        /// Which standby.
+        number: u64,
+        /// What is open; empty: nothing.
+        name: String,
+    },
     /// The source is closed and every utterance of the session handed over; no `Started` follows.
     CaptureEnded {
         /// Which session.

@@ -13,6 +13,7 @@ use crate::config::{self, Choices, Config, Unfinished};
 use crate::daemon::{
     COMMAND_QUEUE, Channels, Command, Daemon, FILTER_QUEUE, ORDER_QUEUE, SIGNAL_QUEUE, Settings,
 };
+use crate::defect::Alarm;
 use crate::event::EVENT_QUEUE;
 use crate::fault::{Fault, FaultKind};
 use crate::filters;
@@ -92,7 +93,8 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
         to_daemon.clone(),
     ));
     let calls = FilterCalls::new(connection.clone());
-    tokio::spawn(filters::run(requests, to_daemon.clone(), calls));
+    let (alarm, mut defects) = Alarm::new();
+    alarm.spawn(filters::run(requests, to_daemon.clone(), calls));
     let typist = typist::Channels {
         orders: typing_orders,
         live,
@@ -103,12 +105,13 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
         settings.typing(),
         wstream_typing::Session::own(),
         typist,
+        alarm.clone(),
     )
     .map_err(RunError::Typist)?;
     let launcher = Launcher::choose(&connection).await;
-    let plugins = tokio::spawn(plugins::run(run_plugins, to_daemon.clone(), launcher));
+    let plugins = alarm.spawn(plugins::run(run_plugins, to_daemon.clone(), launcher));
     let (tell_known, known) = oneshot::channel();
-    tokio::spawn(bus::follow_logind(commander.clone(), is_owed, tell_known));
+    alarm.spawn(bus::follow_logind(commander.clone(), is_owed, tell_known));
     let channels = Channels {
         commands,
         to_self: commander.downgrade(),
@@ -133,13 +136,13 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
         partials,
         published,
     };
-    let emitting = tokio::spawn({
+    let emitting = alarm.spawn({
         let connection = connection.clone();
         async move { bus::emit(&connection, from_daemon).await }
     });
     let (reload, mut changed) = mpsc::channel(1);
     if let Some(path) = config_path.clone() {
-        tokio::spawn(config::watch(path, loaded, reload));
+        alarm.spawn(config::watch(path, loaded, reload));
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
@@ -154,6 +157,7 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     }
     let gone = bus::gone(&connection);
     tokio::pin!(gone);
+    let mut owner_lives = true;
     let outcome = loop {
         tokio::select! {
             _ = terminate.recv() => break Ok(()),
@@ -162,18 +166,20 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
             Some(()) = changed.recv() => reload_config(&config_path, &commander).await,
             () = &mut gone => break Err(RunError::BusGone),
             // They end only when they are asked to, which is below.
-            _ = &mut daemon => break Err(RunError::Defect),
+            _ = &mut daemon => {
+                owner_lives = false;
+                break Err(RunError::Defect);
+            }
             _ = &mut transcriber => break Err(RunError::Defect),
+            Some(()) = defects.recv() => break Err(RunError::Defect),
         }
     };
 
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("ending");
-    if matches!(outcome, Err(RunError::Defect)) {
-        // Nobody would take what is owed. The mark that it was listening stays.
-        daemon.abort();
-    } else {
-        end_daemon(&commander, daemon).await;
+    if owner_lives {
+        let by_defect = matches!(outcome, Err(RunError::Defect));
+        end_daemon(&commander, daemon, by_defect).await;
     }
     // The daemon's end was the last order; a text that has just come is typed.
     let _ = tokio::time::timeout(LAST_TEXT, typist).await;
@@ -189,23 +195,28 @@ pub async fn run(config: Config, config_path: Option<PathBuf>) -> Result<(), Run
     // The daemon's end has told them to end too.
     let _ = tokio::time::timeout(PLUGINS_END, plugins).await;
     // The daemon's end has closed the queue of signals; what is in it goes out first.
-    if outcome.is_ok() {
+    if !matches!(outcome, Err(RunError::BusGone)) {
         let _ = tokio::time::timeout(LAST_FINALS, emitting).await;
     }
     outcome
 }
 
 /// Delivers what is owed for as long as there is time, and cancels the rest.
-async fn end_daemon(commander: &mpsc::Sender<Command>, daemon: tokio::task::JoinHandle<()>) {
+async fn end_daemon(
+    commander: &mpsc::Sender<Command>,
+    daemon: tokio::task::JoinHandle<()>,
+    by_defect: bool,
+) {
     let (done, mut ended) = oneshot::channel();
-    if commander.send(Command::Shutdown { done }).await.is_err() {
+    let shutdown = Command::Shutdown { by_defect, done };
+    if commander.send(shutdown).await.is_err() {
         return;
     }
     if tokio::time::timeout(LAST_FINALS, &mut ended).await.is_err() {
         let _ = commander.send(Command::GiveUp).await;
-        let _ = ended.await;
+        let _ = tokio::time::timeout(LAST_FINALS, ended).await;
     }
-    let _ = daemon.await;
+    let _ = tokio::time::timeout(LAST_FINALS, daemon).await;
 }
 
 fn warn(config: &Config) {

@@ -83,6 +83,8 @@ pub struct EngineSettings {
     pub model_path: PathBuf,
     /// Threads for decoding; `None`: the engine decides.
     pub threads: Option<u32>,
+    /// How much other programs go first, as nice(1) counts it.
+    pub nice: u32,
     /// Milliseconds between partials.
     pub partial_interval_ms: u32,
     /// How long the engine is kept without anything to do.

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use wstream_typing::{Open, Session};
 
+use crate::defect::Alarm;
 use crate::event::Event;
 use crate::fault::{Fault, FaultKind};
 use work::Work;
@@ -167,11 +168,14 @@ pub fn start(
     settings: TypingSettings,
     session: Session,
     channels: Channels,
+    alarm: Alarm,
 ) -> std::io::Result<oneshot::Receiver<()>> {
     let (ending, ended) = oneshot::channel::<()>();
     std::thread::Builder::new()
         .name("typist".to_owned())
         .spawn(move || {
+            // Behind the drivers: they leave the desktop as it was first.
+            let _alarm = alarm;
             let work = Work::new(table, settings, session, channels.to_daemon);
             run(work, channels.orders, channels.live);
             drop(ending);

@@ -14,10 +14,10 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use wstreamd::capture::{self, Capture, CaptureRequest, CaptureSettings, SourceRequest};
+use wstreamd::capture::{self, Capture, CaptureRequest, CaptureSettings, SourceRequest, Standby};
 use wstreamd::event::{EVENT_QUEUE, Event};
 use wstreamd::fault::{Fault, FaultKind};
-use wstreamd::source::microphones;
+use wstreamd::source::{Wanted, microphones};
 use wstreamd::speech::{SPEECH_QUEUE, Speech};
 
 /// The sound server, the name of the scenario, and what it does with the host's name.
@@ -68,6 +68,9 @@ const SCENARIOS: &[Scenario] = &[
         says_that_it_is_mute,
         Some("pulseaudio"),
     ),
+    ("pulseaudio", "kept", keeps_open, Some("pulseaudio")),
+    ("pipewire", "kept", keeps_open, Some("pulseaudio")),
+    ("pulseaudio", "kept-alsa", keeps_open, Some("alsa")),
     ("pulseaudio", "killed", loses_killed, Some("pulseaudio")),
     ("pulseaudio", "killed-alsa", loses_killed, Some("alsa")),
     ("pipewire", "killed", loses_killed, Some("pulseaudio")),
@@ -173,6 +176,16 @@ fn script_says(command: &str) {
     assert!(status.expect("the script can be run").success());
 }
 
+fn request(wanted: Wanted) -> CaptureRequest {
+    CaptureRequest {
+        session: 1,
+        source: SourceRequest::Microphone(wanted),
+        settings: CaptureSettings::default(),
+        options: Arc::default(),
+        next_utterance: Arc::new(AtomicU64::new(1)),
+    }
+}
+
 struct Session {
     capture: Capture,
     speech: mpsc::Receiver<Speech>,
@@ -191,17 +204,11 @@ impl Session {
     fn open_as(host: Option<&str>, device: Option<&str>, fallback: bool, room: usize) -> Self {
         let (to_transcriber, speech) = mpsc::channel(room);
         let (to_daemon, events) = mpsc::channel(EVENT_QUEUE);
-        let request = CaptureRequest {
-            session: 1,
-            source: SourceRequest::Microphone {
-                host: host.map(str::to_owned),
-                device: device.map(str::to_owned),
-                fallback,
-            },
-            settings: CaptureSettings::default(),
-            options: Arc::default(),
-            next_utterance: Arc::new(AtomicU64::new(1)),
-        };
+        let request = request(Wanted {
+            host: host.map(str::to_owned),
+            device: device.map(str::to_owned),
+            fallback,
+        });
         Session {
             capture: capture::open(request, to_transcriber, to_daemon),
             speech,
@@ -337,6 +344,8 @@ fn threads() -> Vec<String> {
 fn hears(host: Option<&str>) {
     // The software microphone listens to its sink: that is one of them.
     let open = || pactl(&["list", "short", "source-outputs"]).lines().count();
+    // The connection to the server stays.
+    microphones(host).expect("the server answers");
     let (before, open_before) = (threads().len(), open());
     let mut session = Session::open(host, None);
     let name = session.opened();
@@ -383,6 +392,19 @@ fn pactl(arguments: &[&str]) -> String {
 /// Microphones are listed, found by identifier, name and part, and refused with the list.
 fn names(_: Option<&str>) {
     let list = microphones(Some("pulseaudio")).expect("the server answers");
+    let (before, clients) = (threads().len(), || {
+        pactl(&["list", "short", "clients"]).lines().count()
+    });
+    let clients_before = clients();
+    for _ in 0..100 {
+        assert_eq!(microphones(None).as_ref(), Ok(&list));
+    }
+    assert_eq!(clients(), clients_before, "one connection is enough");
+    let deadline = Instant::now() + PATIENCE;
+    while threads().len() > before {
+        assert!(Instant::now() < deadline, "threads stay: {:?}", threads());
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let ids: Vec<&str> = list.iter().map(|one| one.id.as_str()).collect();
     assert_eq!(ids, ["microphone", "speaker.monitor"]);
     assert_eq!(list[0].name, "Test-Microphone");
@@ -468,6 +490,89 @@ fn says_that_it_is_mute(host: Option<&str>) {
     }
     session.capture.stop();
     assert_eq!(session.ended(), (Vec::new(), None));
+}
+
+/// What a session begins with that was kept open has been said before it; and only then.
+fn keeps_open(host: Option<&str>) {
+    let open = || pactl(&["list", "short", "source-outputs"]).lines().count();
+    microphones(host).expect("the server answers");
+    let (before, open_before) = (threads().len(), open());
+    let (to_daemon, mut told) = mpsc::channel(EVENT_QUEUE);
+    let mut next = || {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match told.try_recv() {
+                Ok(Event::StandsBy { number: 7, name }) => return name,
+                Ok(other) => panic!("unexpected {other:?}"),
+                Err(_) => assert!(Instant::now() < deadline, "nothing is told"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let wanted = Wanted {
+        host: host.map(str::to_owned),
+        ..Wanted::default()
+    };
+    let standby = Standby::open(wanted.clone(), 7, to_daemon.clone());
+    let name = next();
+    assert_eq!(open(), open_before + 1);
+
+    let spoken = voice(4.0, 110.0);
+    let speaking = std::thread::spawn(move || speak(&spoken));
+    std::thread::sleep(Duration::from_millis(1_500));
+    let (to_transcriber, speech) = mpsc::channel(SPEECH_QUEUE);
+    let (to_daemon_then, events) = mpsc::channel(EVENT_QUEUE);
+    let began = Instant::now();
+    let request = request(wanted.clone());
+    let capture = standby.begin(request, to_transcriber, to_daemon_then);
+    let mut session = Session {
+        capture: capture.expect("it hears"),
+        speech,
+        events,
+    };
+    assert_eq!(session.opened(), name);
+    // More of it than there has been time for.
+    let mut samples = 0;
+    loop {
+        let elapsed = began.elapsed();
+        while let Ok(speech) = session.speech.try_recv() {
+            if let Speech::Sound { samples: some, .. } = speech {
+                samples += some.len();
+            }
+        }
+        let early = samples as f64 / 16_000.0 - elapsed.as_secs_f64();
+        if early > 0.15 {
+            println!("{host:?} begins {early:.2} s before it began");
+            assert!(early < 0.5, "{early}");
+            break;
+        }
+        assert!(elapsed < PATIENCE, "only {samples} samples came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    session.capture.abandon();
+    while !matches!(session.event(), Event::CaptureEnded { fault: None, .. }) {}
+    speaking.join().expect("it speaks");
+
+    // Dropped, it is closed; and a session of a microphone that is away begins as any other.
+    let standby = Standby::open(wanted.clone(), 7, to_daemon.clone());
+    next();
+    if host == Some("pulseaudio") {
+        script_says("unplug");
+        assert_eq!(next(), "");
+        script_says("plug");
+        assert_eq!(next(), name);
+    }
+    drop(standby);
+    let standby = Standby::open(wanted.clone(), 7, to_daemon);
+    let (to_transcriber, _speech) = mpsc::channel(SPEECH_QUEUE);
+    let (to_daemon, _events) = mpsc::channel(EVENT_QUEUE);
+    let refused = standby.begin(self::request(wanted), to_transcriber, to_daemon);
+    assert!(refused.is_err(), "it has not heard anything yet");
+    let deadline = Instant::now() + PATIENCE;
+    while threads().len() > before || open() > open_before {
+        assert!(Instant::now() < deadline, "threads stay: {:?}", threads());
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn loses_killed(host: Option<&str>) {

@@ -15,6 +15,8 @@ const LOOK: Duration = Duration::from_secs(10);
 pub(crate) struct Usage {
     /// Since the run began.
     pub(crate) at: Duration,
+    /// A microphone that is open has threads and descriptors of its own.
+    pub(crate) is_listening: bool,
     /// Proportional set sizes in MB: daemon, its own engine (which is killed now and then, and
     /// unloaded), the one behind the network (which is not), plugins.
     pub(crate) daemon_mb: f64,
@@ -34,6 +36,7 @@ pub(crate) async fn watch(station: &Station, book: &Book, end: Instant) -> Resul
         let plugins = station.plugins().await?;
         let now = Usage {
             at: book.began.elapsed(),
+            is_listening: book.is_listening(),
             daemon_mb: pss_mb(daemon),
             own_engine_mb: station.engines()?.into_iter().map(pss_mb).sum(),
             other_engine_mb: station.other_engine().map_or(0.0, pss_mb),

@@ -83,6 +83,16 @@ impl X11 {
         self.hands.limits = limits;
     }
 
+    /// Does `what` while no modifier is on, as typing does: modifiers that are held are lifted, and
+    /// put back behind it.
+    pub fn with_free_hands(&mut self, what: impl FnOnce()) -> Result<(), Stopped> {
+        self.with_hands(&mut 0, |x11, _| {
+            x11.begin()?;
+            what();
+            Ok(())
+        })
+    }
+
     /// Where keys would go.
     fn place(&mut self) -> Result<Target, Unable> {
         let Ground { look, focus, .. } = self.ground()?;
@@ -288,6 +298,15 @@ impl X11 {
             ..stroke
         };
         self.stroke(ground, stroke, done).map(|_| ())
+    }
+}
+
+impl Drop for X11 {
+    /// Something is lifted only when the thread unwinds: a key that a user holds would seem to be up
+    /// until it is pressed again.
+    fn drop(&mut self) {
+        // A server that has gone needs nothing.
+        let _ = self.hands.restore(&mut self.server);
     }
 }
 

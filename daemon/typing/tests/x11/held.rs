@@ -178,6 +178,38 @@ fn a_held_modifier_does_no_harm_and_stays_held() -> Result<()> {
     })
 }
 
+/// A defect of ours while a modifier is lifted takes the thread with it, and nothing else.
+#[test]
+fn a_driver_that_panics_puts_modifiers_back() -> Result<()> {
+    let Some(desk) = Desk::raise(false)? else {
+        return Ok(());
+    };
+    desk.layout("de")?;
+    let user = User::sit_down(&desk)?;
+    let window = Window::open(&desk, Kind::Xterm)?;
+    for (name, sym) in MODIFIERS {
+        let keycode = user.key(sym)?;
+        let before = user.state()?;
+        user.press(keycode)?;
+        let held = user.state()?;
+        let mut driver = X11::open(&desk.session())?;
+        driver.set_limits(SHORT);
+        let panicked = std::thread::spawn(move || {
+            driver.with_free_hands(|| std::panic::resume_unwind(Box::new("a defect")))
+        });
+        ensure!(panicked.join().is_err(), "{name}: it did not panic");
+        ensure!(
+            user.state()? == held,
+            "{name}: {:?}, not {held:?}",
+            user.state()?
+        );
+        user.release(keycode)?;
+        unlock(&user, keycode, &before)?;
+    }
+    drop(window);
+    Ok(())
+}
+
 /// Presses a key while text arrives, and lets go of it behind the text; answers with what is wrong,
 /// or `None` where the text was there before.
 ///

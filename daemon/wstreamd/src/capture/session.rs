@@ -15,10 +15,11 @@ use tracing::{debug, error};
 
 use super::hearing::{Hearing, Wrong};
 use super::{CaptureRequest, Control, SourceRequest};
+use crate::defect;
 use crate::endpoint::{Action, Endpointer, FRAME, FRAME_MS, RATE, rms};
 use crate::event::{EVENT_QUEUE, Event};
 use crate::fault::{Fault, FaultKind};
-use crate::source::{Feed, LastingMicrophone, Opened, Read, Source, Wanted};
+use crate::source::{Feed, LastingMicrophone, Opened, Read, Source};
 use crate::speech::{SessionOptions, Speech, Utterance};
 use crate::vad::VoiceDetector;
 
@@ -27,9 +28,11 @@ use crate::vad::VoiceDetector;
 /// spare.
 const RESERVE: usize = 4;
 
-/// Runs a session from opening the source to `CaptureEnded` or `CaptureFailed`.
+/// Runs a session from opening the source, unless that is `open` already, to `CaptureEnded` or
+/// `CaptureFailed`.
 pub(super) fn run(
     request: CaptureRequest,
+    open: Option<(Box<dyn Source>, Opened)>,
     control: &Control,
     to_transcriber: mpsc::Sender<Speech>,
     to_daemon: mpsc::Sender<Event>,
@@ -38,13 +41,13 @@ pub(super) fn run(
     // Sound is bytes from outside: should a decoder stumble over them, the daemon must still learn
     // that the session is over. Nothing that the closure touched is used afterwards.
     let result = catch_unwind(AssertUnwindSafe(|| {
-        capture(request, control, to_transcriber, &to_daemon)
+        capture(request, open, control, to_transcriber, &to_daemon)
     }));
     let last = result.unwrap_or_else(|_| {
         error!(session, "the audio thread panicked");
         Event::CaptureEnded {
             session,
-            fault: Some(defect()),
+            fault: Some(defect::listening()),
         }
     });
     give_memory_back();
@@ -58,6 +61,7 @@ type Ready = (Box<dyn Source>, Option<Opened>);
 /// Returns the event that ends the session.
 fn capture(
     request: CaptureRequest,
+    open: Option<(Box<dyn Source>, Opened)>,
     control: &Control,
     to_transcriber: mpsc::Sender<Speech>,
     to_daemon: &mpsc::Sender<Event>,
@@ -66,7 +70,7 @@ fn capture(
     let interrupt = Arc::clone(&control.interrupt);
     let mut session = Session {
         number,
-        live: matches!(request.source, SourceRequest::Microphone { .. }),
+        live: matches!(request.source, SourceRequest::Microphone(_)),
         paced: None,
         quiet: Quiet::new(request.settings.auto_stop_s),
         detector: VoiceDetector::new(request.settings.detector, request.settings.vad),
@@ -80,25 +84,18 @@ fn capture(
         to_transcriber,
         to_daemon,
     };
-    let ready: Result<Option<Ready>, Fault> = match request.source {
-        SourceRequest::Microphone {
-            host,
-            device,
-            fallback,
-        } => {
-            let wanted = Wanted {
-                host,
-                device,
-                fallback,
-            };
-            LastingMicrophone::open(wanted, interrupt)
-                .map(|ready| ready.map(|(source, opened)| (Box::new(source) as _, Some(opened))))
-        }
-        SourceRequest::Feed {
-            sound,
-            format,
-            realtime,
-        } => {
+    let ready: Result<Option<Ready>, Fault> = match (request.source, open) {
+        (_, Some((source, opened))) => Ok(Some((source, Some(opened)))),
+        (SourceRequest::Microphone(wanted), None) => LastingMicrophone::open(wanted, interrupt)
+            .map(|ready| ready.map(|(source, opened)| (Box::new(source) as _, Some(opened)))),
+        (
+            SourceRequest::Feed {
+                sound,
+                format,
+                realtime,
+            },
+            None,
+        ) => {
             session.paced = realtime.then(Instant::now);
             Feed::open(sound, format, interrupt)
                 .map(|ready| ready.map(|source| (Box::new(source) as _, None)))
@@ -534,7 +531,7 @@ impl Drop for Session<'_> {
         if let Some(utterance) = self.healthy() {
             self.report(Event::Failed {
                 utterance,
-                fault: defect(),
+                fault: defect::listening(),
             });
             self.hand_over(Speech::Abort { utterance });
         }
@@ -554,13 +551,6 @@ fn sound_lost() -> Fault {
     Fault::new(
         FaultKind::SoundLost,
         "the computer is too busy to keep up with the microphone, and sound was lost; say it again, with a smaller model if it happens often",
-    )
-}
-
-fn defect() -> Fault {
-    Fault::new(
-        FaultKind::Failed,
-        "listening failed by a defect of ours; start again, and please report it",
     )
 }
 

@@ -110,6 +110,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     // More threads than any desktop has cores would only slow decoding down.
     range("engine.threads", config.engine.threads, 0..=64)?;
+    range("engine.nice", config.engine.nice, 0..=19)?;
     range(
         "engine.partial_interval_ms",
         config.engine.partial_interval_ms,
@@ -308,6 +309,7 @@ mod tests {
         for (text, key) in [
             ("[endpoint]\nhangover_ms = 1", "endpoint.hangover_ms"),
             ("[engine]\nthreads = 1000", "engine.threads"),
+            ("[engine]\nnice = -1", "engine.nice"),
             ("[audio]\nhost = \"jack\"", "audio.host"),
             ("language = \"klingon\"", "language"),
             ("languages = [\"en\", \"auto\"]", "languages[1]"),

@@ -125,6 +125,8 @@ pub enum Command {
     Trouble(Fault),
     /// End: stop, deliver what is owed, then answer.
     Shutdown {
+        /// Whether it is by a defect, so that a daemon that is started again goes on listening.
+        by_defect: bool,
         /// Answered last.
         done: oneshot::Sender<()>,
     },

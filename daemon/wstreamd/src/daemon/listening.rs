@@ -7,7 +7,7 @@ use wstream_api as api;
 
 use super::ledger::SourceKind;
 use super::{Daemon, FeedRequest, Property, Signal};
-use crate::capture::{self, Capture, CaptureRequest, SourceRequest};
+use crate::capture::{Capture, CaptureRequest, SourceRequest};
 use crate::fault::{Fault, FaultKind};
 use crate::speech::SessionOptions;
 use crate::transcriber::ToTranscriber;
@@ -18,6 +18,8 @@ pub(super) struct Listening {
     pub(super) session: u64,
     pub(super) kind: SourceKind,
     pub(super) capture: Capture,
+    /// What it hears; empty for a feed, and while there is none.
+    pub(super) microphone: String,
     pub(super) options: Arc<SessionOptions>,
     /// Callers of `Start` or `Feed` who wait until the source is open; `None` when it is.
     pub(super) opening: Option<Vec<oneshot::Sender<Result<u64, Fault>>>>,
@@ -44,13 +46,7 @@ impl Daemon {
             let _ = reply.send(Err(fault));
             return;
         }
-        let audio = &self.settings.config().audio;
-        let some = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let source = SourceRequest::Microphone {
-            host: some(&audio.host),
-            device: some(&audio.device),
-            fallback: audio.fallback,
-        };
+        let source = SourceRequest::Microphone(self.microphone());
         self.open(source, SourceKind::Microphone, options, None, reply);
     }
 
@@ -101,11 +97,7 @@ impl Daemon {
             options: options.clone(),
             next_utterance: self.next_utterance.clone(),
         };
-        let capture = capture::open(
-            request,
-            self.to_transcriber_speech.clone(),
-            self.to_daemon.clone(),
-        );
+        let capture = self.capture(request);
         capture.watch_level(!self.level_watchers.is_empty());
         self.ledger.open_session(session, kind);
         if options.is_forgotten {
@@ -116,6 +108,7 @@ impl Daemon {
             session,
             kind,
             capture,
+            microphone: String::new(),
             options,
             opening: Some(vec![reply]),
             owner,
@@ -189,19 +182,30 @@ impl Daemon {
         }
     }
 
+    /// A session hears another microphone than before, or none.
+    pub(super) fn hears(&mut self, session: u64, microphone: String) {
+        if let Some(listening) = self.listening_as(session) {
+            listening.microphone = microphone;
+        }
+    }
+
+    /// Publishes which microphone is open.
+    pub(super) fn publish_microphone(&mut self) {
+        let heard = self.listening.iter().map(|it| &it.microphone);
+        let kept = self.kept.iter().map(|kept| &kept.microphone);
+        let mut open = heard.chain(kept).filter(|name| !name.is_empty());
+        let open = open.next().cloned().unwrap_or_default();
+        if self.published.borrow().open_microphone != open {
+            self.published
+                .send_modify(|published| published.open_microphone = open);
+            self.send(Signal::Changed(Property::OpenMicrophone));
+        }
+    }
+
     pub(super) fn listening_as(&mut self, session: u64) -> Option<&mut Listening> {
         self.listening
             .as_mut()
             .filter(|listening| listening.session == session)
-    }
-
-    /// Publishes which microphone is open.
-    pub(super) fn hears(&mut self, microphone: String) {
-        if self.published.borrow().open_microphone != microphone {
-            self.published
-                .send_modify(|published| published.open_microphone = microphone);
-            self.send(Signal::Changed(Property::OpenMicrophone));
-        }
     }
 }
 

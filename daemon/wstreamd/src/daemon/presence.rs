@@ -116,6 +116,12 @@ impl Presence {
         self.resumes = None;
     }
 
+    /// Whether a microphone that nobody listens to is to be closed.
+    fn is_away(&self, settings: &Settings) -> bool {
+        let is_asleep = self.asleep && settings.on_sleep != OnLeaving::Ignore;
+        is_asleep || self.refusal(settings).is_some()
+    }
+
     /// Why nobody may listen now.
     fn refusal(&self, settings: &Settings) -> Option<Fault> {
         let is_refused = self.screen == Screen::Locked && settings.on_lock != OnLeaving::Ignore;
@@ -161,6 +167,11 @@ impl Daemon {
     /// Why the microphone may not be opened now.
     pub(super) fn refusal(&self) -> Option<Fault> {
         self.presence.refusal(&self.settings.config().session)
+    }
+
+    /// Whether nobody is there to dictate.
+    pub(super) fn is_away(&self) -> bool {
+        self.presence.is_away(&self.settings.config().session)
     }
 
     /// Whether sleep is to wait: for as long as something was said into the microphone that is no

@@ -159,6 +159,7 @@ impl Settings {
                 program: self.effective.engine_program(),
                 model_path: self.model_path(&self.model()),
                 threads: (engine.threads > 0).then_some(engine.threads),
+                nice: engine.nice,
                 partial_interval_ms: engine.partial_interval_ms,
                 unload_after: Duration::from_secs(engine.unload_after_s.into()),
             },

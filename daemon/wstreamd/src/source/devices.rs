@@ -2,7 +2,7 @@
 //!
 //! Everything here may block on a server that hangs: only on a thread that may be left behind.
 
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -31,6 +31,9 @@ const ALSA_PLUGINS: [&str; 8] = [
 
 /// How long a server may take to say what it has; it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a server that was there may take to say that it still is: as long as cpal gives a new one.
+const HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// A microphone that can be chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +81,7 @@ pub(super) struct Found {
     pub(super) name: String,
     /// The one that was meant is not there.
     pub(super) is_instead: bool,
-    host: Host,
+    host: Arc<Host>,
 }
 
 impl Found {
@@ -93,7 +96,7 @@ pub(super) fn find(wanted: &Wanted) -> Result<Found, Fault> {
     let host = running_host(wanted.host.as_deref())?;
     let system = host.id().name();
     let (list, mut devices) = list(&host)?;
-    let by_default = |host: Host, devices: &[Device], is_instead| {
+    let by_default = |host: Arc<Host>, devices: &[Device], is_instead| {
         let (device, name) = find_default(&host, &list, devices)?;
         Ok(Found {
             device,
@@ -213,14 +216,14 @@ fn is_pipewire(host: &Host) -> bool {
 }
 
 /// The named host, or the first that answers.
-fn running_host(name: Option<&str>) -> Result<Host, Fault> {
+fn running_host(name: Option<&str>) -> Result<Arc<Host>, Fault> {
     if let Some(name) = name.filter(|name| !name.is_empty()) {
         let host = name.parse().map_err(|_| unknown_host(name))?;
-        return cpal::host_from_id(host).map_err(|error| {
+        return connected(host).map_err(|reason| {
             Fault::new(
                 FaultKind::NoMicrophone,
                 format!(
-                    "{host} does not answer ({error}); start it, or choose another sound system"
+                    "{host} does not answer ({reason}); start it, or choose another sound system"
                 ),
             )
         });
@@ -234,11 +237,11 @@ fn running_host(name: Option<&str>) -> Result<Host, Fault> {
         if !available.contains(&host) {
             continue;
         }
-        match cpal::host_from_id(host) {
+        match connected(host) {
             Ok(host) => return Ok(host),
-            Err(error) => {
-                debug!(%host, %error, "this sound system does not run");
-                tried.push(format!("{host}: {error}"));
+            Err(reason) => {
+                debug!(%host, reason, "this sound system does not run");
+                tried.push(format!("{host}: {reason}"));
             }
         }
     }
@@ -247,6 +250,59 @@ fn running_host(name: Option<&str>) -> Result<Host, Fault> {
         FaultKind::NoMicrophone,
         format!("no sound system answers ({tried}); start PipeWire or PulseAudio"),
     ))
+}
+
+/// The connection to PulseAudio. Its client has a thread that nobody wakes when the last handle is
+/// dropped: a connection for each use would now and then leave that thread and three descriptors
+/// behind. So there is one, until its server goes.
+static PULSEAUDIO: Mutex<Option<Arc<Host>>> = Mutex::new(None);
+
+fn kept() -> MutexGuard<'static, Option<Arc<Host>>> {
+    PULSEAUDIO.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A connection to a sound system, or why there is none. Blocks for seconds at most.
+fn connected(id: HostId) -> Result<Arc<Host>, String> {
+    let is_kept = id.to_string() == HOSTS[0];
+    let known = if is_kept { kept().clone() } else { None };
+    if let Some(host) = known {
+        match answers(&host) {
+            Some(true) => return Ok(host),
+            Some(false) => forget(&host),
+            None => {
+                // Whoever still waits has its own handle, and is answered or told when it goes.
+                forget(&host);
+                return Err("no answer".to_owned());
+            }
+        }
+    }
+    let host = cpal::host_from_id(id).map_err(|error| error.to_string())?;
+    let host = Arc::new(host);
+    if is_kept {
+        // Another thread may have been as fast: one of both stays.
+        let mut kept = kept();
+        return Ok(kept.get_or_insert(host).clone());
+    }
+    Ok(host)
+}
+
+/// Lets go of a connection that is of no use any more.
+fn forget(host: &Arc<Host>) {
+    kept().take_if(|kept| Arc::ptr_eq(kept, host));
+}
+
+/// Whether a server still answers; nothing where it does not say.
+fn answers(host: &Arc<Host>) -> Option<bool> {
+    let (answer, answered) = mpsc::channel();
+    let host = host.clone();
+    thread::Builder::new()
+        .name("sound server".to_owned())
+        .spawn(move || {
+            // Nobody waits any more.
+            let _ = answer.send(host.input_devices().is_ok());
+        })
+        .ok()?;
+    answered.recv_timeout(HANDSHAKE).ok()
 }
 
 fn unknown_host(name: &str) -> Fault {

@@ -11,13 +11,13 @@ use crate::fault::Fault;
 
 /// Which microphone is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    /// `None`: the first sound system that runs.
-    pub(crate) host: Option<String>,
-    /// `None`: the system's default.
-    pub(crate) device: Option<String>,
+pub struct Wanted {
+    /// `pulseaudio`, `pipewire` or `alsa`; `None`: the first that runs, in this order.
+    pub host: Option<String>,
+    /// An identifier, or a part of a name; `None`: the system's default.
+    pub device: Option<String>,
     /// Whether the default does while the device is not there.
-    pub(crate) fallback: bool,
+    pub fallback: bool,
 }
 
 /// See the module.

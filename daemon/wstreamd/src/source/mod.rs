@@ -21,7 +21,8 @@ pub use cookie::missing_pulse_cookie;
 pub use devices::{HOSTS, Microphone, microphones};
 pub(crate) use feed::Feed;
 pub use feed::{CHANNELS, RATES};
-pub(crate) use lasting::{LastingMicrophone, Wanted};
+pub(crate) use lasting::LastingMicrophone;
+pub use lasting::Wanted;
 pub(crate) use microphone::Opened;
 
 /// Sound that comes bit by bit.

@@ -44,6 +44,9 @@ pub(super) fn start(settings: &EngineSettings) -> Result<(Engine, UnixStream), S
     if let Some(threads) = settings.threads {
         command.arg("--threads").arg(threads.to_string());
     }
+    if settings.nice > 0 {
+        command.arg("--nice").arg(settings.nice.to_string());
+    }
     command.arg("--partial-interval-ms");
     command.arg(settings.partial_interval_ms.to_string());
     command.stdin(Stdio::from(OwnedFd::from(theirs)));

@@ -170,6 +170,7 @@ impl Target {
                 engine.program == other.program
                     && engine.model_path == other.model_path
                     && engine.threads == other.threads
+                    && engine.nice == other.nice
                     && engine.partial_interval_ms == other.partial_interval_ms
             }
             (Target::Remote(remote), Target::Remote(other)) => remote == other,

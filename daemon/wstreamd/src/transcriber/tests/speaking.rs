@@ -38,6 +38,7 @@ pub(super) fn settings(url: &str) -> TranscriberSettings {
             program: PathBuf::from("/nowhere/wstream-engine"),
             model_path: PathBuf::from("/nowhere/ggml-none.bin"),
             threads: None,
+            nice: 0,
             partial_interval_ms: 500,
             unload_after: Duration::from_secs(60),
         },
