@@ -13,8 +13,9 @@ trap 'rm -rf "$scratch"' EXIT
 if [ ! -x "$deny" ] && command -v cargo-deny >/dev/null; then deny=$(command -v cargo-deny); fi
 if [ ! -x "$deny" ]; then
     echo "building cargo-deny $VERSION into $tools (minutes, once)"
+    # It runs for a second: optimising it would take longer than it saves.
     if ! CARGO_TARGET_DIR=$tools/build cargo install cargo-deny --version $VERSION --locked --quiet \
-        --no-default-features --root "$tools" 2>"$scratch/build"; then
+        --debug --config 'profile.dev.debug=false' --no-default-features --root "$tools" 2>"$scratch/build"; then
         tail -n 5 "$scratch/build"
         echo "cargo-deny cannot be built here: skipped"
         exit 0
