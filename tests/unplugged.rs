@@ -432,8 +432,13 @@ async fn rounds(server: &str, host: &str, faults: &[Fault]) -> Result<()> {
     let pid = station.daemon.pid()?;
     let mut first = None;
     let mut costs: Vec<Vec<Cost>> = faults.iter().map(|_| Vec::new()).collect();
+    // By hand: one of them.
+    let only = std::env::var("WSTREAM_FAULT").unwrap_or_default();
     for round in 0..rounds {
         for (fault, costs) in faults.iter().zip(&mut costs) {
+            if !only.is_empty() && format!("{fault:?}") != only {
+                continue;
+            }
             let middle = round % 2 == 1;
             let place = format!("{server} through {host}, {fault:?}, middle: {middle}, {round}");
             let cost = station.case(*fault, round).await.context(place)?;
@@ -449,7 +454,11 @@ async fn rounds(server: &str, host: &str, faults: &[Fault]) -> Result<()> {
         }
         first.get_or_insert((entries(pid, "task")?, entries(pid, "fd")?));
     }
-    for (fault, costs) in faults.iter().zip(&costs) {
+    for (fault, costs) in faults
+        .iter()
+        .zip(&costs)
+        .filter(|(_, costs)| !costs.is_empty())
+    {
         let mut captured: Vec<f64> = costs.iter().map(|it| it.captured.as_secs_f64()).collect();
         captured.sort_by(f64::total_cmp);
         let cpu = costs.iter().map(|it| it.cpu).fold(0.0, f64::max);

@@ -210,7 +210,7 @@ impl Default for Engine {
         Engine {
             program: String::new(),
             threads: 0,
-            nice: 5,
+            nice: 2,
             // Version 1's value: often enough to be live, seldom enough for a weak machine.
             partial_interval_ms: 300,
             // Handy's users settled on five minutes: long enough between two dictations of one

@@ -193,6 +193,7 @@ impl Session<'_> {
     fn listen(&mut self, source: &mut dyn Source) -> Option<Fault> {
         let mut sound = Vec::new();
         let fault = loop {
+            source.hold(self.open.is_some());
             let read = source.read(&mut sound);
             if matches!(read, Read::Hole) {
                 self.lose_hole();

@@ -259,6 +259,10 @@ impl Source for Primed {
             None => self.microphone.read(into),
         }
     }
+
+    fn hold(&mut self, is_spoken: bool) {
+        self.microphone.hold(is_spoken);
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::microphone::{OpenMicrophone, Opened};
+use super::microphone::{OpenMicrophone, Opened, Opening};
 use super::{Interrupt, Read, Source};
 use crate::fault::Fault;
 
@@ -27,6 +27,12 @@ pub(crate) struct LastingMicrophone {
     interrupt: Arc<Interrupt>,
     /// `None`: it went away.
     open: Option<OpenMicrophone>,
+    /// The one that is meant from now on, beside it.
+    next: Option<Opening>,
+    /// That one has taken the place, which is not told yet.
+    replaced: Option<Opened>,
+    /// It is not to be replaced now.
+    is_held: bool,
     /// When it was opened last.
     since: Instant,
     pauses: Pauses,
@@ -48,6 +54,9 @@ impl LastingMicrophone {
                 wanted,
                 interrupt,
                 open: Some(microphone),
+                next: None,
+                replaced: None,
+                is_held: false,
                 since: Instant::now(),
                 pauses: Pauses::default(),
             };
@@ -78,8 +87,44 @@ impl LastingMicrophone {
     }
 }
 
+impl LastingMicrophone {
+    /// Opens the microphone that is meant from now on beside the one that is open, and puts it in its
+    /// place once it is heard, so that no word is lost between both. Whether that was now.
+    fn replace(&mut self, into: &mut Vec<i16>) -> bool {
+        if self.open.as_ref().is_some_and(OpenMicrophone::is_moved) && self.next.is_none() {
+            // One that cannot be opened is meant again in two seconds.
+            self.next = Opening::begin(&self.wanted, Arc::clone(&self.interrupt)).ok();
+        }
+        if self.is_held {
+            return false;
+        }
+        match self.next.as_mut().and_then(Opening::poll) {
+            None => false,
+            Some(Err(fault)) => {
+                tracing::debug!(%fault, "the other microphone cannot be opened");
+                self.next = None;
+                false
+            }
+            Some(Ok((mut microphone, opened))) => {
+                // The one before has heard it too.
+                microphone.skip();
+                if let Some(before) = self.open.replace(microphone) {
+                    before.finish(into);
+                }
+                self.next = None;
+                self.since = Instant::now();
+                self.replaced = Some(opened);
+                true
+            }
+        }
+    }
+}
+
 impl Source for LastingMicrophone {
     fn read(&mut self, into: &mut Vec<i16>) -> Read {
+        if let Some(opened) = self.replaced.take() {
+            return Read::Found(opened);
+        }
         let Some(open) = &mut self.open else {
             return self.find().map_or(Read::Interrupted, Read::Found);
         };
@@ -87,17 +132,17 @@ impl Source for LastingMicrophone {
         match read {
             Read::Fault(fault) => {
                 self.open = None;
+                self.next = None;
                 self.pauses.lost(self.since.elapsed());
                 Read::Lost(Some(fault))
             }
-            // At once, and later if that fails.
-            Read::Lost(_) => {
-                self.open = None;
-                self.pauses.replaced(self.since.elapsed());
-                read
-            }
+            Read::More if self.replace(into) => Read::Lost(None),
             read => read,
         }
+    }
+
+    fn hold(&mut self, is_spoken: bool) {
+        self.is_held = is_spoken;
     }
 }
 
@@ -107,8 +152,6 @@ impl Source for LastingMicrophone {
 #[derive(Debug, Default)]
 struct Pauses {
     tried: u32,
-    /// Whether the next attempt waits for nothing.
-    at_once: bool,
 }
 
 impl Pauses {
@@ -124,17 +167,7 @@ impl Pauses {
         }
     }
 
-    /// Another is meant than the one that was open for so long: no reason to wait. That is not seen
-    /// oftener than every two seconds.
-    fn replaced(&mut self, lasted: Duration) {
-        self.lost(lasted);
-        self.at_once = true;
-    }
-
     fn next(&mut self) -> Duration {
-        if std::mem::take(&mut self.at_once) {
-            return Duration::ZERO;
-        }
         let pause = Self::SHORTEST * 2u32.pow(self.tried.min(8));
         self.tried = self.tried.saturating_add(1);
         pause.min(Self::LONGEST)
@@ -152,8 +185,7 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_second() {
         let mut pauses = Pauses::default();
-        pauses.replaced(Pauses::LASTING);
-        assert_eq!(taken(&mut pauses, 6), [0, 100, 200, 400, 800, 1000]);
+        assert_eq!(taken(&mut pauses, 5), [100, 200, 400, 800, 1000]);
         assert_eq!(taken(&mut pauses, 40).last(), Some(&1000));
     }
 

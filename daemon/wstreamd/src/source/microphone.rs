@@ -113,19 +113,30 @@ pub(crate) struct Opened {
 }
 
 /// What the helper says once the stream runs.
+#[derive(Debug)]
 struct Running {
     opened: Opened,
     rate: u32,
     sound: Consumer<f32>,
 }
 
-impl OpenMicrophone {
-    /// Opens the microphone that is meant and waits for its first sound; `None`: the interrupt was
-    /// raised before it came.
-    pub(super) fn open(
-        wanted: &Wanted,
-        interrupt: Arc<Interrupt>,
-    ) -> Result<Option<(Self, Opened)>, Fault> {
+/// A microphone that is being opened.
+#[derive(Debug)]
+pub(super) struct Opening {
+    shared: Arc<Shared>,
+    interrupt: Arc<Interrupt>,
+    /// Until it is open.
+    helper: Option<Helper>,
+    answer: mpsc::Receiver<Result<Running, Fault>>,
+    /// The stream runs, and its first sound is waited for.
+    running: Option<Running>,
+    /// When this stage began.
+    since: Instant,
+}
+
+impl Opening {
+    /// Has the microphone opened that is meant. The thread that calls this is the one that hears.
+    pub(super) fn begin(wanted: &Wanted, interrupt: Arc<Interrupt>) -> Result<Self, Fault> {
         let shared = Arc::new(Shared {
             callbacks: AtomicU64::new(0),
             lost: AtomicU64::new(0),
@@ -135,70 +146,110 @@ impl OpenMicrophone {
             moved: AtomicBool::new(false),
             audio: thread::current(),
         });
-        let (helper, opening) = Helper::start(wanted.clone(), Arc::clone(&shared))?;
-        let began = Instant::now();
-        let running = loop {
-            if interrupt.is_raised() {
-                return Ok(None);
-            }
-            match opening.try_recv() {
-                Ok(running) => break running?,
-                Err(mpsc::TryRecvError::Disconnected) => return Err(unresponsive()),
-                Err(mpsc::TryRecvError::Empty) => match OPENING.checked_sub(began.elapsed()) {
-                    Some(left) => thread::park_timeout(left),
-                    None => return Err(unresponsive()),
-                },
-            }
-        };
-        let opened = running.opened;
-        let name = &opened.name;
-        let resampler = Resampler::new(running.rate).map_err(|error| {
-            Fault::new(
-                FaultKind::Failed,
-                format!("the microphone {name} does not work ({error}); choose another"),
-            )
-        })?;
-        let microphone = OpenMicrophone {
-            name: name.clone(),
-            sound: running.sound,
+        let (helper, answer) = Helper::start(wanted.clone(), Arc::clone(&shared))?;
+        Ok(Opening {
             shared,
             interrupt,
+            helper: Some(helper),
+            answer,
+            running: None,
+            since: Instant::now(),
+        })
+    }
+
+    /// The microphone, once its first sound has come; `None`: not yet.
+    pub(super) fn poll(&mut self) -> Option<Result<(OpenMicrophone, Opened), Fault>> {
+        let late = || self.since.elapsed() >= OPENING;
+        let Some(running) = &self.running else {
+            match self.answer.try_recv() {
+                Ok(Ok(running)) => {
+                    self.running = Some(running);
+                    self.since = Instant::now();
+                    return self.poll();
+                }
+                Ok(Err(fault)) => return Some(Err(fault)),
+                Err(mpsc::TryRecvError::Empty) if !late() => return None,
+                Err(_) => return Some(Err(unresponsive())),
+            }
+        };
+        let name = &running.opened.name;
+        if let Some(error) = self.shared.error.get() {
+            return Some(Err(explain(error, name)));
+        }
+        if self.shared.callbacks.load(Ordering::Acquire) == 0 {
+            return late().then(|| {
+                Err(Fault::new(
+                    FaultKind::NoMicrophone,
+                    format!(
+                        "the microphone {name} gives no sound; see that it is not switched off, or choose another"
+                    ),
+                ))
+            });
+        }
+        let resampler = match Resampler::new(running.rate) {
+            Ok(resampler) => resampler,
+            Err(error) => {
+                return Some(Err(Fault::new(
+                    FaultKind::Failed,
+                    format!("the microphone {name} does not work ({error}); choose another"),
+                )));
+            }
+        };
+        let (running, helper) = self.running.take().zip(self.helper.take())?;
+        let microphone = OpenMicrophone {
+            name: running.opened.name.clone(),
+            sound: running.sound,
+            shared: Arc::clone(&self.shared),
+            interrupt: Arc::clone(&self.interrupt),
             resampler,
             mono: Vec::new(),
             lost: 0,
             heard: (0, Instant::now()),
             helper,
         };
-        Ok(microphone
-            .wait_for_first_sound()?
-            .map(|microphone| (microphone, opened)))
+        Some(Ok((microphone, running.opened)))
     }
 
-    fn wait_for_first_sound(self) -> Result<Option<Self>, Fault> {
-        let began = Instant::now();
+    /// Waits for it; `None`: the interrupt was raised before.
+    fn wait(mut self) -> Result<Option<(OpenMicrophone, Opened)>, Fault> {
         loop {
             if self.interrupt.is_raised() {
                 return Ok(None);
             }
-            if let Some(error) = self.shared.error.get() {
-                return Err(explain(error, &self.name));
+            if let Some(opened) = self.poll() {
+                return opened.map(Some);
             }
-            if self.shared.callbacks.load(Ordering::Acquire) > 0 {
-                return Ok(Some(self));
-            }
-            match OPENING.checked_sub(began.elapsed()) {
-                Some(left) => thread::park_timeout(left.min(NAP)),
-                None => {
-                    return Err(Fault::new(
-                        FaultKind::NoMicrophone,
-                        format!(
-                            "the microphone {} gives no sound; see that it is not switched off, or choose another",
-                            self.name
-                        ),
-                    ));
-                }
-            }
+            thread::park_timeout(NAP);
         }
+    }
+}
+
+impl OpenMicrophone {
+    /// Opens the microphone that is meant and waits for its first sound; `None`: the interrupt was
+    /// raised before it came.
+    pub(super) fn open(
+        wanted: &Wanted,
+        interrupt: Arc<Interrupt>,
+    ) -> Result<Option<(Self, Opened)>, Fault> {
+        Opening::begin(wanted, interrupt)?.wait()
+    }
+
+    /// Whether another is meant since this was asked last.
+    pub(super) fn is_moved(&self) -> bool {
+        self.shared.moved.swap(false, Ordering::AcqRel)
+    }
+
+    /// Forgets what has come so far.
+    pub(super) fn skip(&mut self) {
+        self.drain();
+        self.mono.clear();
+        // What came between.
+        self.lost = self.shared.lost.load(Ordering::Acquire);
+    }
+
+    /// The last of its sound.
+    pub(super) fn finish(mut self, into: &mut Vec<i16>) {
+        self.resampler.finish(into);
     }
 
     /// The fault of a microphone that has failed or fallen silent.
@@ -258,13 +309,11 @@ impl Source for OpenMicrophone {
                 return Read::Hole;
             }
             self.resampler.push(&self.mono, into);
-            let moved = self.shared.moved.load(Ordering::Acquire);
-            if interrupted || fault.is_some() || moved {
+            if interrupted || fault.is_some() {
                 self.resampler.finish(into);
                 return match fault {
-                    _ if interrupted => Read::Interrupted,
-                    Some(fault) => Read::Fault(fault),
-                    None => Read::Lost(None),
+                    Some(fault) if !interrupted => Read::Fault(fault),
+                    _ => Read::Interrupted,
                 };
             }
             if !self.mono.is_empty() {
@@ -312,10 +361,7 @@ impl Helper {
                     match look(found, wanted.device.as_deref()) {
                         Now::Same => {}
                         Now::Gone => shared.note(cpal::Error::new(ErrorKind::DeviceNotAvailable)),
-                        Now::Another => {
-                            shared.moved.store(true, Ordering::Release);
-                            shared.audio.unpark();
-                        }
+                        Now::Another => shared.moved.store(true, Ordering::Release),
                     }
                 }
                 drop(open);

@@ -30,6 +30,12 @@ pub(crate) trait Source {
     /// Waits for more sound and appends it. Returns at once, with [`Read::Interrupted`], when the
     /// interrupt is raised.
     fn read(&mut self, into: &mut Vec<i16>) -> Read;
+
+    /// Whether somebody is in the middle of an utterance: it is not to be cut for another source
+    /// that is meant from now on, as long as this one delivers.
+    fn hold(&mut self, is_spoken: bool) {
+        let _ = is_spoken;
+    }
 }
 
 /// How a [`Source::read`] ended.
