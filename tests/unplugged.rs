@@ -318,6 +318,28 @@ impl Station {
         Ok(())
     }
 
+    /// Speaks until the first words are shown. On a busy machine they may come behind their sound:
+    /// then it is spoken again.
+    async fn begin_to_speak(&mut self, speaker: &str) -> Result<Child> {
+        for _ in 0..5 {
+            let mut speaking = self.play(speaker, &self.long)?;
+            loop {
+                let seen = self.see().await?;
+                // Of less than that a model may think that it was nothing.
+                let is_shown = matches!(&seen, Seen::Partial { committed, tentative, .. }
+                    if sound::words(&format!("{committed}{tentative}")).len() >= FIRST_WORDS);
+                let is_over = speaking.try_wait()?.is_some();
+                if is_shown && !is_over {
+                    return Ok(speaking);
+                }
+                if is_over && self.open.is_empty() {
+                    break;
+                }
+            }
+        }
+        anyhow::bail!("no words are shown while somebody speaks")
+    }
+
     async fn case(&mut self, fault: Fault, round: u32) -> Result<Cost> {
         let (course, middle) = (fault.course(), round % 2 == 1);
         for command in course.before {
@@ -329,13 +351,7 @@ impl Station {
         self.lost = 0;
         let mut speaking = None;
         if middle {
-            speaking = Some(self.play(course.speaker, &self.long)?);
-            // Of less than that a model may think that it was nothing.
-            self.until(DECODING, "the first words", |_, seen| {
-                matches!(seen, Seen::Partial { committed, tentative, .. }
-                    if sound::words(&format!("{committed}{tentative}")).len() >= FIRST_WORDS)
-            })
-            .await?;
+            speaking = Some(self.begin_to_speak(course.speaker).await?);
         }
 
         let pid = self.daemon.pid()?;

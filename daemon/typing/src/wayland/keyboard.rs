@@ -35,7 +35,9 @@ const BURST: usize = 4;
 /// Pause between bursts: about 2000 characters in a second, which no window seen is slower than.
 const PAUSE: Duration = Duration::from_millis(2);
 /// What was just typed stays in the map for so long, where it has to make room for something else.
-const LATE: Duration = Duration::from_millis(250);
+/// Hundreds of different characters in one text are rare, and 250 ms were too short for a window on
+/// a machine with four programs for each core.
+const LATE: Duration = Duration::from_secs(1);
 /// Nobody tells when a program has got its keyboard, where the seat had none before. Windows were
 /// seen to take 5 ms; what they miss is lost.
 const FIRST: Duration = Duration::from_millis(300);

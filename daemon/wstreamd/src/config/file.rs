@@ -261,10 +261,10 @@ mod tests {
         assert_eq!(table["remote"]["office"].as_table().unwrap().len(), 17);
         assert_eq!(config, Config::default());
         for (table_name, keys) in [
-            ("audio", 3),
+            ("audio", 4),
             ("vad", 2),
             ("endpoint", 6),
-            ("engine", 4),
+            ("engine", 5),
             ("typing", 8),
             ("session", 7),
             ("plugins", 2),
@@ -309,7 +309,7 @@ mod tests {
         for (text, key) in [
             ("[endpoint]\nhangover_ms = 1", "endpoint.hangover_ms"),
             ("[engine]\nthreads = 1000", "engine.threads"),
-            ("[engine]\nnice = -1", "engine.nice"),
+            ("[engine]\nnice = 20", "engine.nice"),
             ("[audio]\nhost = \"jack\"", "audio.host"),
             ("language = \"klingon\"", "language"),
             ("languages = [\"en\", \"auto\"]", "languages[1]"),
