@@ -53,7 +53,7 @@ impl InputMethod {
         let mut compositor = Compositor::open(session)?;
         let manager: ZwpInputMethodManagerV2 = compositor.bind(1)?;
         let seat = compositor.seat()?;
-        let keyboard = Keyboard::open(&mut compositor)?;
+        let keyboard = Keyboard::open(&mut compositor, session)?;
         Toplevels::watch(&mut compositor)?;
         let method = manager.get_input_method(&seat, &compositor.handle(), ());
         compositor.sync()?;

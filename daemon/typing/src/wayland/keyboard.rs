@@ -2,7 +2,8 @@
 //!
 //! A program gets a new keyboard map in order with the keys before and behind it, so one may be
 //! sent at any time. Only windows of XWayland look keys up in the map that is there when they get
-//! to it: for them characters keep their places as long as there is room.
+//! to it: for them characters keep their places as long as there is room, and it is waited then
+//! until they have read what was typed.
 
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
@@ -20,7 +21,7 @@ use wayland_protocols_misc::zwp_virtual_keyboard_v1::client::zwp_virtual_keyboar
 use super::compositor::{Compositor, State};
 use super::keymap::{BACK_SPACE, Keymap, RETURN, Stroke, TAB};
 use crate::x11::removal::{Stretch, depends_on_editor, in_terminal, stretches};
-use crate::{Key, Purpose, Target, Unable};
+use crate::{Key, Purpose, Session, Target, Unable, x11};
 
 /// `XKB_V1` of `wl_keyboard`.
 const FORMAT: u32 = 1;
@@ -34,10 +35,9 @@ pub(super) const CONTROL: u32 = 4;
 const BURST: usize = 4;
 /// Pause between bursts: about 2000 characters in a second, which no window seen is slower than.
 const PAUSE: Duration = Duration::from_millis(2);
-/// What was just typed stays in the map for so long, where it has to make room for something else.
-/// Hundreds of different characters in one text are rare, and 250 ms were too short for a window on
-/// a machine with four programs for each core.
-const LATE: Duration = Duration::from_secs(1);
+/// What was just typed stays in the map for so long, where it has to make room for something else
+/// and nobody tells what a window has read.
+const LATE: Duration = Duration::from_millis(250);
 /// Nobody tells when a program has got its keyboard, where the seat had none before. Windows were
 /// seen to take 5 ms; what they miss is lost.
 const FIRST: Duration = Duration::from_millis(300);
@@ -52,11 +52,12 @@ pub(super) struct Keyboard {
     last: Instant,
     /// Not before this does every program know of it.
     ready: Option<Instant>,
+    session: Session,
 }
 
 impl Keyboard {
     /// Adds a keyboard to the seat.
-    pub(super) fn open(compositor: &mut Compositor) -> Result<Self, Unable> {
+    pub(super) fn open(compositor: &mut Compositor, session: &Session) -> Result<Self, Unable> {
         let seat = compositor.seat()?;
         let manager: ZwpVirtualKeyboardManagerV1 = compositor.bind(1)?;
         compositor.sync()?;
@@ -68,6 +69,7 @@ impl Keyboard {
             since: Instant::now(),
             last: Instant::now(),
             ready: None,
+            session: session.clone(),
         };
         keyboard.send_keymap()?;
         keyboard.object.modifiers(0, 0, 0, 0);
@@ -106,6 +108,7 @@ impl Keyboard {
             let fit = self.keymap.fit(&text[*done..]);
             if fit.takes_away {
                 std::thread::sleep(LATE.saturating_sub(self.last.elapsed()));
+                x11::wait_until_read(&self.session)?;
             }
             if fit.changed {
                 self.send_keymap()?;

@@ -21,7 +21,7 @@ impl VirtualKeyboard {
     /// Connects to the compositor of a session.
     pub fn open(session: &Session) -> Result<Self, Unable> {
         let mut compositor = Compositor::open(session)?;
-        let keyboard = Keyboard::open(&mut compositor)?;
+        let keyboard = Keyboard::open(&mut compositor, session)?;
         Toplevels::watch(&mut compositor)?;
         Ok(VirtualKeyboard {
             compositor,

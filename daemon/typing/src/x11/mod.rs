@@ -202,8 +202,7 @@ impl X11 {
                 return Ok(plan.strokes);
             }
             if plan.takes_away && !self.readers.wait(&mut self.server, SLOW)? {
-                let why = "the program does not read its keys: wait until it does";
-                return Err(Unable::NoTarget(why.into()));
+                return Err(unread());
             }
             self.board.change(&mut self.server, &plan.changes)?;
             self.readers.add(ground.focus.top);
@@ -308,6 +307,27 @@ impl Drop for X11 {
         // A server that has gone needs nothing.
         let _ = self.hands.restore(&mut self.server);
     }
+}
+
+/// Waits until the window that has the focus has read its keys, where it is one of the X server that
+/// is part of a Wayland desktop.
+pub(crate) fn wait_until_read(session: &Session) -> Result<(), Unable> {
+    let wait = || {
+        let mut server = Server::open(session)?;
+        let look = Look::at(&mut server)?;
+        let mut readers = Readers::default();
+        readers.add(Focus::of(&server, &look, true)?.top);
+        readers.wait(&mut server, SLOW)
+    };
+    match wait() {
+        Ok(false) => Err(unread()),
+        // There is no such server, or another window has the focus: those read in order.
+        Ok(true) | Err(_) => Ok(()),
+    }
+}
+
+fn unread() -> Unable {
+    Unable::NoTarget("the program does not read its keys: wait until it does".into())
 }
 
 /// Whether the keys had gone elsewhere before the request `at`.
