@@ -17,9 +17,13 @@ use crate::fault::{Fault, FaultKind};
 /// is also what PipeWire offers, and gives the least trouble; ALSA is always there.
 pub const HOSTS: [&str; 3] = ["pulseaudio", "pipewire", "alsa"];
 
-/// ALSA's plugins that are offered as if they were devices, but only convert.
-const ALSA_PLUGINS: [&str; 8] = [
+/// ALSA's plugins that are offered as if they were devices, but only convert, or lead to a sound
+/// server whether one runs or not: who has one goes there directly.
+const ALSA_PLUGINS: [&str; 11] = [
+    "jack",
     "null",
+    "pipewire",
+    "pulse",
     "lavrate",
     "oss",
     "samplerate",
