@@ -29,6 +29,8 @@ pub(crate) struct LastingMicrophone {
     open: Option<OpenMicrophone>,
     /// The one that is meant from now on, beside it.
     next: Option<Opening>,
+    /// That one, once it is heard.
+    ready: Option<(OpenMicrophone, Opened)>,
     /// That one has taken the place, which is not told yet.
     replaced: Option<Opened>,
     /// It is not to be replaced now.
@@ -55,6 +57,7 @@ impl LastingMicrophone {
                 interrupt,
                 open: Some(microphone),
                 next: None,
+                ready: None,
                 replaced: None,
                 is_held: false,
                 since: Instant::now(),
@@ -89,34 +92,41 @@ impl LastingMicrophone {
 
 impl LastingMicrophone {
     /// Opens the microphone that is meant from now on beside the one that is open, and puts it in its
-    /// place once it is heard, so that no word is lost between both. Whether that was now.
+    /// place once it is heard and the one before has delivered since: a server may hand sound over
+    /// two seconds late, and what came before the new one's first is in the old one's last. So no
+    /// word is lost between both. Whether that was now.
     fn replace(&mut self, into: &mut Vec<i16>) -> bool {
-        if self.open.as_ref().is_some_and(OpenMicrophone::is_moved) && self.next.is_none() {
+        let is_due = self.open.as_ref().is_some_and(OpenMicrophone::is_moved);
+        if is_due && self.next.is_none() && self.ready.is_none() {
             // One that cannot be opened is meant again in two seconds.
             self.next = Opening::begin(&self.wanted, Arc::clone(&self.interrupt)).ok();
         }
         if self.is_held {
             return false;
         }
+        if let Some((mut microphone, opened)) = self.ready.take() {
+            // The one before has heard it too.
+            microphone.skip();
+            if let Some(before) = self.take_place(microphone, opened) {
+                before.finish(into);
+            }
+            return true;
+        }
         match self.next.as_mut().and_then(Opening::poll) {
-            None => false,
+            None => return false,
+            Some(Ok(ready)) => self.ready = Some(ready),
             Some(Err(fault)) => {
                 tracing::debug!(%fault, "the other microphone cannot be opened");
-                self.next = None;
-                false
-            }
-            Some(Ok((mut microphone, opened))) => {
-                // The one before has heard it too.
-                microphone.skip();
-                if let Some(before) = self.open.replace(microphone) {
-                    before.finish(into);
-                }
-                self.next = None;
-                self.since = Instant::now();
-                self.replaced = Some(opened);
-                true
             }
         }
+        self.next = None;
+        false
+    }
+
+    fn take_place(&mut self, microphone: OpenMicrophone, opened: Opened) -> Option<OpenMicrophone> {
+        self.since = Instant::now();
+        self.replaced = Some(opened);
+        self.open.replace(microphone)
     }
 }
 
@@ -131,9 +141,12 @@ impl Source for LastingMicrophone {
         let read = open.read(into);
         match read {
             Read::Fault(fault) => {
+                self.pauses.lost(self.since.elapsed());
                 self.open = None;
                 self.next = None;
-                self.pauses.lost(self.since.elapsed());
+                if let Some((microphone, opened)) = self.ready.take() {
+                    self.take_place(microphone, opened);
+                }
                 Read::Lost(Some(fault))
             }
             Read::More if self.replace(into) => Read::Lost(None),

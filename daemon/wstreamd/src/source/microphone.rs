@@ -241,9 +241,10 @@ impl OpenMicrophone {
 
     /// Forgets what has come so far.
     pub(super) fn skip(&mut self) {
-        self.drain();
-        self.mono.clear();
-        // What came between.
+        if let Ok(chunk) = self.sound.read_chunk(self.sound.slots()) {
+            chunk.commit_all();
+        }
+        // Nobody misses what found no room meanwhile.
         self.lost = self.shared.lost.load(Ordering::Acquire);
     }
 
