@@ -101,7 +101,8 @@ impl LastingMicrophone {
             // One that cannot be opened is meant again in two seconds.
             self.next = Opening::begin(&self.wanted, Arc::clone(&self.interrupt)).ok();
         }
-        if self.is_held {
+        let is_gone = self.open.as_ref().is_some_and(OpenMicrophone::is_gone);
+        if self.is_held && !is_gone {
             return false;
         }
         if let Some((mut microphone, opened)) = self.ready.take() {
@@ -117,6 +118,9 @@ impl LastingMicrophone {
             Some(Ok(ready)) => self.ready = Some(ready),
             Some(Err(fault)) => {
                 tracing::debug!(%fault, "the other microphone cannot be opened");
+                if let Some(open) = self.open.as_ref().filter(|_| is_gone) {
+                    open.give_up();
+                }
             }
         }
         self.next = None;

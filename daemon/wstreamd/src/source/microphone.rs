@@ -39,6 +39,10 @@ const OPENING: Duration = Duration::from_secs(10);
 /// longest pause that was seen on a healthy one was 1.5 s.
 const SILENT: Duration = Duration::from_secs(3);
 
+/// The same for a microphone that the server does not list any more: it may have put another one in
+/// its place, whose sound comes two seconds late at first.
+const GONE: Duration = Duration::from_millis(2_200);
+
 /// Closing takes milliseconds, or for ever when the server has died.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -98,6 +102,8 @@ struct Shared {
     error: OnceLock<cpal::Error>,
     /// Another microphone is meant from now on.
     moved: AtomicBool,
+    /// The server does not list this one any more.
+    gone: AtomicBool,
     audio: Thread,
 }
 
@@ -144,6 +150,7 @@ impl Opening {
             failed: AtomicBool::new(false),
             error: OnceLock::new(),
             moved: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             audio: thread::current(),
         });
         let (helper, answer) = Helper::start(wanted.clone(), Arc::clone(&shared))?;
@@ -239,6 +246,18 @@ impl OpenMicrophone {
         self.shared.moved.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether the server does not list this one any more, though it may go on with something else
+    /// in its place.
+    pub(super) fn is_gone(&self) -> bool {
+        self.shared.gone.load(Ordering::Acquire)
+    }
+
+    /// Nothing is there to take its place: what the server goes on with is not a microphone.
+    pub(super) fn give_up(&self) {
+        self.shared
+            .note(cpal::Error::new(ErrorKind::DeviceNotAvailable));
+    }
+
     /// Forgets what has come so far.
     pub(super) fn skip(&mut self) {
         if let Ok(chunk) = self.sound.read_chunk(self.sound.slots()) {
@@ -270,10 +289,14 @@ impl OpenMicrophone {
         let callbacks = self.shared.callbacks.load(Ordering::Acquire);
         if callbacks != self.heard.0 {
             self.heard = (callbacks, Instant::now());
-        } else if self.heard.1.elapsed() >= SILENT {
+        } else if self.heard.1.elapsed() >= self.patience() {
             return Some(lost("no more sound comes from it"));
         }
         None
+    }
+
+    fn patience(&self) -> Duration {
+        if self.is_gone() { GONE } else { SILENT }
     }
 
     /// Takes what is in the ring. Returns whether sound was lost behind it.
@@ -361,7 +384,10 @@ impl Helper {
                     let Some((_, found)) = &open else { continue };
                     match look(found, wanted.device.as_deref()) {
                         Now::Same => {}
-                        Now::Gone => shared.note(cpal::Error::new(ErrorKind::DeviceNotAvailable)),
+                        Now::Gone => {
+                            shared.gone.store(true, Ordering::Release);
+                            shared.moved.store(true, Ordering::Release);
+                        }
                         Now::Another => shared.moved.store(true, Ordering::Release),
                     }
                 }
