@@ -86,8 +86,9 @@ const SCENARIOS: &[Scenario] = &[
     ("pulseaudio", "none", finds_none, None),
 ];
 
-/// For whatever takes milliseconds when all is well.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// For whatever takes milliseconds when all is well. An attempt at a stream that a server on a busy
+/// machine never starts takes ten seconds, and the next one a second more.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/mic.sh")
@@ -444,7 +445,13 @@ fn waits_unplugged(host: Option<&str>) {
     session.lost();
     script_says("plug");
     assert_eq!(session.found(), "Test-Microphone");
-    speak(&[vec![0; 8_000], voice(0.8, 120.0), vec![0; 16_000]].concat());
+    // A server on a busy machine may connect the two later than it lists them.
+    for _ in 0..5 {
+        speak(&[vec![0; 8_000], voice(0.8, 120.0), vec![0; 16_000]].concat());
+        if !session.events.is_empty() {
+            break;
+        }
+    }
     assert_eq!(session.utterance(), 1);
     session.capture.stop();
     let (heard, fault) = session.ended();
