@@ -1,14 +1,16 @@
 //! A user's service manager, with the daemon's unit as the installer puts it.
 
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
+use wstream_api::DictationProxy;
 use wstream_tests::{Desktop, models_with, program_dir, root};
+use zbus::proxy::CacheProperties;
 
 /// A user's service manager with a bus of its own.
 pub(crate) struct Manager {
@@ -67,12 +69,24 @@ impl Manager {
         Ok(builder.build().await?)
     }
 
+    /// The daemon, asked each time.
+    pub(crate) async fn dictation(&self) -> Result<DictationProxy<'static>> {
+        Ok(DictationProxy::builder(&self.connect().await?)
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await?)
+    }
+
+    /// Where the user's units are.
+    pub(crate) fn units(&self) -> PathBuf {
+        self.desktop.path().join("home/.config/systemd/user")
+    }
+
     /// Installs the daemon's unit as the installer does, with its whole sandbox; it logs into `log`
     /// and finds programs in `dir`.
     pub(crate) async fn install(&self, dir: &Path) -> Result<()> {
-        let units = self.desktop.path().join("home/.config/systemd/user");
-        let more = units.join("wstreamd.service.d");
-        std::fs::create_dir_all(&more)?;
+        let units = self.units();
+        std::fs::create_dir_all(units.join("wstreamd.service.d"))?;
         let unit = std::fs::read_to_string(root().join("packaging/wstreamd.service"))?;
         let programs = program_dir();
         let unit = unit.replace("@BINDIR@", &programs.display().to_string());
@@ -83,14 +97,13 @@ impl Manager {
             std::env::var("PATH").unwrap_or_default(),
             dir.join("log").display()
         );
-        std::fs::write(more.join("test.conf"), environment)?;
+        self.drop_in("test", &environment)?;
         self.systemctl(&["daemon-reload"]).await
     }
 
     /// More for the daemon's unit, as a user's own drop-in; counts behind the next `daemon-reload`.
     pub(crate) fn drop_in(&self, name: &str, text: &str) -> Result<()> {
-        let units = self.desktop.path().join("home/.config/systemd/user");
-        let file = units.join(format!("wstreamd.service.d/{name}.conf"));
+        let file = self.units().join(format!("wstreamd.service.d/{name}.conf"));
         Ok(std::fs::write(file, text)?)
     }
 

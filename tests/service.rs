@@ -16,9 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use wstream_api::DictationProxy;
 use wstream_tests::root;
-use zbus::proxy::CacheProperties;
 
 use crate::manager::{Manager, command};
 use crate::microphone::Sound;
@@ -26,14 +24,6 @@ use crate::presence;
 
 /// For what takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn proxy(manager: &Manager) -> Result<DictationProxy<'static>> {
-    let connection = manager.connect().await?;
-    Ok(DictationProxy::builder(&connection)
-        .cache_properties(CacheProperties::No)
-        .build()
-        .await?)
-}
 
 /// Waits until there is a daemon with another process than `other`.
 async fn another(manager: &Manager, other: u32) -> Result<u32> {
@@ -100,9 +90,8 @@ async fn a_desktop_starts_it_and_a_crash_does_not_end_it() -> Result<()> {
         }
         manager.drop_in("sound", &more)?;
         // As a desktop does, which has a target of its own.
-        let units = manager.desktop.path().join("home/.config/systemd/user");
         std::fs::write(
-            units.join("desktop.target"),
+            manager.units().join("desktop.target"),
             "[Unit]\nBindsTo=graphical-session.target\nBefore=graphical-session.target\n",
         )?;
         manager.systemctl(&["daemon-reload"]).await?;
@@ -113,7 +102,7 @@ async fn a_desktop_starts_it_and_a_crash_does_not_end_it() -> Result<()> {
         println!("started by its target: on the bus after {:?}", began.elapsed());
         is_active(&manager).await?;
 
-        let dictation = proxy(&manager).await?;
+        let dictation = manager.dictation().await?;
         dictation.set_strategy("hybrid").await?;
         dictation.start(HashMap::new()).await?;
         let killed = Instant::now();
@@ -154,7 +143,7 @@ async fn the_bus_starts_it_and_its_loss_has_it_started_again() -> Result<()> {
         let file = format!("{}.service", wstream_api::NAME);
         let text = std::fs::read_to_string(root().join(format!("packaging/{file}.in")))?;
         std::fs::write(services.join(file), text)?;
-        let dictation = proxy(&manager).await?;
+        let dictation = manager.dictation().await?;
         let connection = dictation.inner().connection();
         let bus = zbus::fdo::DBusProxy::new(connection).await?;
         bus.reload_config().await?;
@@ -170,7 +159,7 @@ async fn the_bus_starts_it_and_its_loss_has_it_started_again() -> Result<()> {
         let second = another(&manager, first).await?;
         println!("the bus lost: on the next one after {:?}", lost.elapsed());
         ensure!(manager.daemon().await? == second);
-        let dictation = proxy(&manager).await?;
+        let dictation = manager.dictation().await?;
         ensure!(dictation.strategy().await? == "prompt");
         Ok(())
     })

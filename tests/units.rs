@@ -77,11 +77,7 @@ fn is_confined(pid: u32) -> Result<bool> {
 
 /// The plugin's process, when it is another one than that.
 async fn running(manager: &Manager, other: u32) -> Result<u32> {
-    let connection = manager.connect().await?;
-    let proxy = wstream_api::DictationProxy::builder(&connection)
-        .cache_properties(zbus::proxy::CacheProperties::No)
-        .build()
-        .await?;
+    let proxy = manager.dictation().await?;
     let mut seen: Vec<HashMap<String, zbus::OwnedVariant>> = Vec::new();
     for _ in 0..600 {
         if let Ok(plugins) = proxy.plugins().await {

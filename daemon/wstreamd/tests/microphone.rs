@@ -177,6 +177,20 @@ fn script_says(command: &str) {
     assert!(status.expect("the script can be run").success());
 }
 
+/// Waits for what is told next.
+fn next(events: &mut mpsc::Receiver<Event>) -> Event {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match events.try_recv() {
+            Ok(event) => return event,
+            Err(error) => {
+                assert!(Instant::now() < deadline, "no event came: {error}");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
 fn request(wanted: Wanted) -> CaptureRequest {
     CaptureRequest {
         session: 1,
@@ -218,16 +232,7 @@ impl Session {
     }
 
     fn event(&mut self) -> Event {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.events.try_recv() {
-                Ok(event) => return event,
-                Err(error) => {
-                    assert!(Instant::now() < deadline, "no event came: {error}");
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-            }
-        }
+        next(&mut self.events)
     }
 
     fn opened(&mut self) -> String {
@@ -341,6 +346,15 @@ fn threads() -> Vec<String> {
         .collect()
 }
 
+/// Waits until nothing is left behind.
+fn until_gone(is_gone: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_gone() {
+        assert!(Instant::now() < deadline, "threads stay: {:?}", threads());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Two utterances arrive as they were spoken, and nothing stays behind.
 fn hears(host: Option<&str>) {
     // The software microphone listens to its sink: that is one of them.
@@ -377,11 +391,7 @@ fn hears(host: Option<&str>) {
         println!("{host:?} heard it with a correlation of {likeness:.3}");
         assert!(likeness > 0.95, "{likeness}");
     }
-    let deadline = Instant::now() + PATIENCE;
-    while threads().len() > before {
-        assert!(Instant::now() < deadline, "threads stay: {:?}", threads());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until_gone(|| threads().len() <= before);
     assert_eq!(open(), open_before, "the microphone stays open");
 }
 
@@ -401,11 +411,7 @@ fn names(_: Option<&str>) {
         assert_eq!(microphones(None).as_ref(), Ok(&list));
     }
     assert_eq!(clients(), clients_before, "one connection is enough");
-    let deadline = Instant::now() + PATIENCE;
-    while threads().len() > before {
-        assert!(Instant::now() < deadline, "threads stay: {:?}", threads());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until_gone(|| threads().len() <= before);
     let ids: Vec<&str> = list.iter().map(|one| one.id.as_str()).collect();
     assert_eq!(ids, ["microphone", "speaker.monitor"]);
     assert_eq!(list[0].name, "Test-Microphone");
@@ -505,23 +511,16 @@ fn keeps_open(host: Option<&str>) {
     microphones(host).expect("the server answers");
     let (before, open_before) = (threads().len(), open());
     let (to_daemon, mut told) = mpsc::channel(EVENT_QUEUE);
-    let mut next = || {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match told.try_recv() {
-                Ok(Event::StandsBy { number: 7, name }) => return name,
-                Ok(other) => panic!("unexpected {other:?}"),
-                Err(_) => assert!(Instant::now() < deadline, "nothing is told"),
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+    let mut named = || match next(&mut told) {
+        Event::StandsBy { number: 7, name } => name,
+        other => panic!("unexpected {other:?}"),
     };
     let wanted = Wanted {
         host: host.map(str::to_owned),
         ..Wanted::default()
     };
     let standby = Standby::open(wanted.clone(), 7, to_daemon.clone());
-    let name = next();
+    let name = named();
     assert_eq!(open(), open_before + 1);
 
     let spoken = voice(4.0, 110.0);
@@ -562,12 +561,12 @@ fn keeps_open(host: Option<&str>) {
 
     // Dropped, it is closed; and a session of a microphone that is away begins as any other.
     let standby = Standby::open(wanted.clone(), 7, to_daemon.clone());
-    next();
+    named();
     if host == Some("pulseaudio") {
         script_says("unplug");
-        assert_eq!(next(), "");
+        assert_eq!(named(), "");
         script_says("plug");
-        assert_eq!(next(), name);
+        assert_eq!(named(), name);
     }
     drop(standby);
     let standby = Standby::open(wanted.clone(), 7, to_daemon);
@@ -575,11 +574,7 @@ fn keeps_open(host: Option<&str>) {
     let (to_daemon, _events) = mpsc::channel(EVENT_QUEUE);
     let refused = standby.begin(self::request(wanted), to_transcriber, to_daemon);
     assert!(refused.is_err(), "it has not heard anything yet");
-    let deadline = Instant::now() + PATIENCE;
-    while threads().len() > before || open() > open_before {
-        assert!(Instant::now() < deadline, "threads stay: {:?}", threads());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until_gone(|| threads().len() <= before && open() <= open_before);
 }
 
 fn loses_killed(host: Option<&str>) {
