@@ -28,11 +28,14 @@ use crate::vad::VoiceDetector;
 /// spare.
 const RESERVE: usize = 4;
 
+/// A source that delivers, and what it is where it is a microphone.
+pub(super) type Ready = (Box<dyn Source>, Option<Opened>);
+
 /// Runs a session from opening the source, unless that is `open` already, to `CaptureEnded` or
 /// `CaptureFailed`.
 pub(super) fn run(
     request: CaptureRequest,
-    open: Option<(Box<dyn Source>, Opened)>,
+    open: Option<Ready>,
     control: &Control,
     to_transcriber: mpsc::Sender<Speech>,
     to_daemon: mpsc::Sender<Event>,
@@ -55,13 +58,10 @@ pub(super) fn run(
     let _ = to_daemon.blocking_send(last);
 }
 
-/// A source that delivers, and what it is where it is a microphone.
-type Ready = (Box<dyn Source>, Option<Opened>);
-
 /// Returns the event that ends the session.
 fn capture(
     request: CaptureRequest,
-    open: Option<(Box<dyn Source>, Opened)>,
+    open: Option<Ready>,
     control: &Control,
     to_transcriber: mpsc::Sender<Speech>,
     to_daemon: &mpsc::Sender<Event>,
@@ -85,7 +85,7 @@ fn capture(
         to_daemon,
     };
     let ready: Result<Option<Ready>, Fault> = match (request.source, open) {
-        (_, Some((source, opened))) => Ok(Some((source, Some(opened)))),
+        (_, Some(ready)) => Ok(Some(ready)),
         (SourceRequest::Microphone(wanted), None) => LastingMicrophone::open(wanted, interrupt)
             .map(|ready| ready.map(|(source, opened)| (Box::new(source) as _, Some(opened)))),
         (

@@ -6,7 +6,7 @@ use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
@@ -81,14 +81,12 @@ impl Standby {
         to_transcriber: mpsc::Sender<Speech>,
         to_daemon: mpsc::Sender<Event>,
     ) -> Result<Capture, Box<CaptureRequest>> {
-        let Some((shared, thread)) = self.running.take() else {
+        let Some((shared, _)) = &self.running else {
             return Err(Box::new(request));
         };
         {
             let mut stage = shared.stage();
             if !matches!(*stage, Stage::Hears) {
-                drop(stage);
-                self.running = Some((shared, thread));
                 return Err(Box::new(request));
             }
             *stage = Stage::Begins(Box::new(Begin {
@@ -97,12 +95,11 @@ impl Standby {
                 to_daemon,
             }));
         }
-        Ok(Capture {
-            running: Some(Running {
-                control: Arc::clone(&shared.control),
-                thread,
-            }),
-        })
+        let running = self.running.take().map(|(shared, thread)| Running {
+            control: Arc::clone(&shared.control),
+            thread,
+        });
+        Ok(Capture { running })
     }
 }
 
@@ -142,7 +139,7 @@ fn start(
             drop(over);
             session::run(
                 begin.request,
-                Some((Box::new(primed), opened)),
+                Some((Box::new(primed), Some(opened))),
                 &for_thread.control,
                 begin.to_transcriber,
                 begin.to_daemon,
@@ -170,12 +167,8 @@ impl Shared {
                 }
                 Err(fault) => debug!(%fault, "no microphone to keep open"),
             }
-            let until = Instant::now() + RETRY;
-            while let Some(left) = until.checked_duration_since(Instant::now()) {
-                if interrupt.is_raised() {
-                    return None;
-                }
-                thread::park_timeout(left);
+            if interrupt.sleep(RETRY, || false) {
+                return None;
             }
         }
     }

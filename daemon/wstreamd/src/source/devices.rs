@@ -17,6 +17,9 @@ use crate::fault::{Fault, FaultKind};
 /// is also what PipeWire offers, and gives the least trouble; ALSA is always there.
 pub const HOSTS: [&str; 3] = ["pulseaudio", "pipewire", "alsa"];
 
+/// The one of them that says by itself what changes.
+pub(super) const SAYS_CHANGES: &str = HOSTS[0];
+
 /// ALSA's plugins that are offered as if they were devices, but only convert, or lead to a sound
 /// server whether one runs or not: who has one goes there directly.
 const ALSA_PLUGINS: [&str; 11] = [
@@ -58,12 +61,9 @@ pub fn microphones(host: Option<&str>) -> Result<Vec<Microphone>, Fault> {
     let asked = thread::Builder::new()
         .name("microphones".to_owned())
         .spawn(move || {
-            let list = running_host(host.as_deref()).and_then(|host| {
-                let (list, _) = list(&host)?;
-                Ok(list)
-            });
+            let list = running(host.as_deref());
             // Nobody waits any more.
-            let _ = answer.send(list);
+            let _ = answer.send(list.map(|(_, listed)| listed.microphones));
         });
     let list = asked
         .ok()
@@ -97,9 +97,12 @@ impl Found {
 
 /// Finds the microphone that is meant, or where that is allowed the default in its place.
 pub(super) fn find(wanted: &Wanted) -> Result<Found, Fault> {
-    let host = running_host(wanted.host.as_deref())?;
+    let (host, listed) = running(wanted.host.as_deref())?;
     let system = host.id().name();
-    let (list, mut devices) = list(&host)?;
+    let Listed {
+        microphones: list,
+        mut devices,
+    } = listed;
     let by_default = |host: Arc<Host>, devices: &[Device], is_instead| {
         let (device, name) = find_default(&host, &list, devices)?;
         Ok(Found {
@@ -148,7 +151,11 @@ pub(super) fn look(found: &Found, wanted: Option<&str>) -> Now {
     if follows && !found.is_instead {
         return Now::Same;
     }
-    let Ok((list, devices)) = list(host) else {
+    let Ok(Listed {
+        microphones: list,
+        devices,
+    }) = list(host)
+    else {
         return Now::Same;
     };
     let id = identifier(&found.device);
@@ -219,11 +226,11 @@ fn is_pipewire(host: &Host) -> bool {
     host.id().name().eq_ignore_ascii_case("pipewire")
 }
 
-/// The named host, or the first that answers.
-fn running_host(name: Option<&str>) -> Result<Arc<Host>, Fault> {
+/// The named host, or the first that answers, with what it has.
+fn running(name: Option<&str>) -> Result<(Arc<Host>, Listed), Fault> {
     if let Some(name) = name.filter(|name| !name.is_empty()) {
         let host = name.parse().map_err(|_| unknown_host(name))?;
-        return connected(host).map_err(|reason| {
+        let connected = connected(host).map_err(|reason| {
             Fault::new(
                 FaultKind::NoMicrophone,
                 format!(
@@ -231,6 +238,7 @@ fn running_host(name: Option<&str>) -> Result<Arc<Host>, Fault> {
                 ),
             )
         });
+        return connected?.listed();
     }
     let mut tried = Vec::new();
     let available = cpal::available_hosts();
@@ -242,7 +250,7 @@ fn running_host(name: Option<&str>) -> Result<Arc<Host>, Fault> {
             continue;
         }
         match connected(host) {
-            Ok(host) => return Ok(host),
+            Ok(connected) => return connected.listed(),
             Err(reason) => {
                 debug!(%host, reason, "this sound system does not run");
                 tried.push(format!("{host}: {reason}"));
@@ -265,14 +273,37 @@ fn kept() -> MutexGuard<'static, Option<Arc<Host>>> {
     PULSEAUDIO.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A connection to a sound system that answers.
+struct Connected {
+    host: Arc<Host>,
+    /// What it has, where that was its answer.
+    listed: Option<Listed>,
+}
+
+impl Connected {
+    fn listed(self) -> Result<(Arc<Host>, Listed), Fault> {
+        let listed = match self.listed {
+            Some(listed) => listed,
+            None => list(&self.host)?,
+        };
+        Ok((self.host, listed))
+    }
+}
+
 /// A connection to a sound system, or why there is none. Blocks for seconds at most.
-fn connected(id: HostId) -> Result<Arc<Host>, String> {
+fn connected(id: HostId) -> Result<Connected, String> {
     let is_kept = id.to_string() == HOSTS[0];
     let known = if is_kept { kept().clone() } else { None };
     if let Some(host) = known {
-        match answers(&host) {
-            Some(true) => return Ok(host),
-            Some(false) => forget(&host),
+        match ask(&host) {
+            Some(Ok(listed)) => {
+                let listed = Some(listed);
+                return Ok(Connected { host, listed });
+            }
+            Some(Err(fault)) => {
+                debug!(%fault, "the sound server is another one now");
+                forget(&host);
+            }
             None => {
                 // Whoever still waits has its own handle, and is answered or told when it goes.
                 forget(&host);
@@ -281,13 +312,12 @@ fn connected(id: HostId) -> Result<Arc<Host>, String> {
         }
     }
     let host = cpal::host_from_id(id).map_err(|error| error.to_string())?;
-    let host = Arc::new(host);
+    let mut host = Arc::new(host);
     if is_kept {
         // Another thread may have been as fast: one of both stays.
-        let mut kept = kept();
-        return Ok(kept.get_or_insert(host).clone());
+        host = kept().get_or_insert(host).clone();
     }
-    Ok(host)
+    Ok(Connected { host, listed: None })
 }
 
 /// Lets go of a connection that is of no use any more.
@@ -295,15 +325,15 @@ fn forget(host: &Arc<Host>) {
     kept().take_if(|kept| Arc::ptr_eq(kept, host));
 }
 
-/// Whether a server still answers; nothing where it does not say.
-fn answers(host: &Arc<Host>) -> Option<bool> {
+/// Asks a server that may have gone, or stopped, what it has; nothing where it does not say.
+fn ask(host: &Arc<Host>) -> Option<Result<Listed, Fault>> {
     let (answer, answered) = mpsc::channel();
     let host = host.clone();
     thread::Builder::new()
         .name("sound server".to_owned())
         .spawn(move || {
             // Nobody waits any more.
-            let _ = answer.send(host.input_devices().is_ok());
+            let _ = answer.send(list(&host));
         })
         .ok()?;
     answered.recv_timeout(HANDSHAKE).ok()
@@ -323,8 +353,13 @@ fn unknown_host(name: &str) -> Fault {
     Fault::new(FaultKind::UnknownMicrophone, message)
 }
 
-/// What can be listened to, with the devices themselves in the same order.
-fn list(host: &Host) -> Result<(Vec<Microphone>, Vec<Device>), Fault> {
+/// What can be listened to, and the devices themselves in the same order.
+struct Listed {
+    microphones: Vec<Microphone>,
+    devices: Vec<Device>,
+}
+
+fn list(host: &Host) -> Result<Listed, Fault> {
     silence_alsa();
     let devices = host.input_devices().map_err(|error| {
         Fault::new(
@@ -351,10 +386,14 @@ fn list(host: &Host) -> Result<(Vec<Microphone>, Vec<Device>), Fault> {
         })
         .collect();
     found.sort_by_key(|(monitor, ..)| *monitor);
-    Ok(found
+    let (microphones, devices) = found
         .into_iter()
         .map(|(_, microphone, device)| (microphone, device))
-        .unzip())
+        .unzip();
+    Ok(Listed {
+        microphones,
+        devices,
+    })
 }
 
 fn identifier(device: &Device) -> String {
@@ -542,7 +581,7 @@ mod tests {
 
     #[test]
     fn unknown_sound_systems_are_refused_by_name() {
-        let Err(fault) = running_host(Some("jack2")) else {
+        let Err(fault) = running(Some("jack2")) else {
             panic!("there is no such thing");
         };
         assert_eq!(fault.kind, FaultKind::UnknownMicrophone);

@@ -1,11 +1,13 @@
 //! A microphone for as long as somebody wants to listen: one that goes away is looked for until it
 //! is back or another can take its place, and when another is meant from now on, that one is taken.
 
+use std::mem;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use super::microphone::{OpenMicrophone, Opened, Opening};
+use super::changes::{Bell, Changes};
+use super::devices::SAYS_CHANGES;
+use super::microphone::{OPENING, OpenMicrophone, Opened, Opening};
 use super::{Interrupt, Read, Source};
 use crate::fault::Fault;
 
@@ -28,16 +30,28 @@ pub(crate) struct LastingMicrophone {
     /// `None`: it went away.
     open: Option<OpenMicrophone>,
     /// The one that is meant from now on, beside it.
-    next: Option<Opening>,
-    /// That one, once it is heard.
-    ready: Option<(OpenMicrophone, Opened)>,
-    /// That one has taken the place, which is not told yet.
-    replaced: Option<Opened>,
+    next: Next,
+    bell: Arc<Bell>,
+    /// Rings it, where the server says what changes.
+    changes: Option<Changes>,
     /// It is not to be replaced now.
     is_held: bool,
     /// When it was opened last.
     since: Instant,
     pauses: Pauses,
+}
+
+/// How far the microphone is that is to take another's place.
+#[derive(Debug, Default)]
+enum Next {
+    /// None is.
+    #[default]
+    Nobody,
+    Opening(Opening),
+    /// It is heard. What the one before delivers once more is of the same time.
+    Heard(Box<(OpenMicrophone, Opened)>),
+    /// It has the place, which is not told yet.
+    Seated(Opened),
 }
 
 impl LastingMicrophone {
@@ -47,40 +61,66 @@ impl LastingMicrophone {
         mut wanted: Wanted,
         interrupt: Arc<Interrupt>,
     ) -> Result<Option<(Self, Opened)>, Fault> {
-        let opened = OpenMicrophone::open(&wanted, Arc::clone(&interrupt))?;
+        let bell = Bell::new();
+        let opened = OpenMicrophone::open(&wanted, Arc::clone(&interrupt), OPENING, &bell)?;
         Ok(opened.map(|(microphone, opened)| {
             // While a sound server starts again, ALSA would give the device itself: the server could
             // not open it then, and nobody else would hear or be heard.
             wanted.host = Some(opened.host.clone());
-            let lasting = LastingMicrophone {
+            let mut lasting = LastingMicrophone {
                 wanted,
                 interrupt,
                 open: Some(microphone),
-                next: None,
-                ready: None,
-                replaced: None,
+                next: Next::Nobody,
+                bell,
+                changes: None,
                 is_held: false,
                 since: Instant::now(),
                 pauses: Pauses::default(),
             };
+            lasting.attend();
             (lasting, opened)
         }))
+    }
+
+    /// Has the server say what changes, unless it does already.
+    fn attend(&mut self) {
+        let says = self.wanted.host.as_deref() == Some(SAYS_CHANGES);
+        if says && self.changes.as_ref().is_none_or(Changes::is_over) {
+            // Without that, everything is only noticed later.
+            self.changes = Changes::watch(Arc::clone(&self.bell)).ok();
+        }
+    }
+
+    /// Waits before the next attempt, at most until the server says that something has changed.
+    /// Returns how long the attempt may take; `None`: the interrupt was raised.
+    fn pause(&mut self) -> Option<Duration> {
+        let (pause, patience) = self.pauses.next();
+        // A server says several things when a device comes, the most important one last.
+        let rest = pause.saturating_sub(Pauses::SHORTEST);
+        let mut is_told = false;
+        let raised = self.interrupt.sleep(Pauses::SHORTEST, || false)
+            || self.interrupt.sleep(rest, || {
+                is_told = self.bell.take();
+                is_told
+            });
+        if is_told {
+            self.pauses.again();
+        }
+        (!raised).then_some(patience)
     }
 
     /// Tries to open it until that works; `None`: the interrupt was raised.
     fn find(&mut self) -> Option<Opened> {
         loop {
-            let until = Instant::now() + self.pauses.next();
-            while let Some(left) = until.checked_duration_since(Instant::now()) {
-                if self.interrupt.is_raised() {
-                    return None;
-                }
-                thread::park_timeout(left);
-            }
-            match OpenMicrophone::open(&self.wanted, Arc::clone(&self.interrupt)) {
+            self.attend();
+            let patience = self.pause()?;
+            let interrupt = Arc::clone(&self.interrupt);
+            match OpenMicrophone::open(&self.wanted, interrupt, patience, &self.bell) {
                 Ok(Some((microphone, opened))) => {
                     self.open = Some(microphone);
                     self.since = Instant::now();
+                    self.attend();
                     return Some(opened);
                 }
                 Ok(None) => return None,
@@ -96,49 +136,57 @@ impl LastingMicrophone {
     /// two seconds late, and what came before the new one's first is in the old one's last. So no
     /// word is lost between both. Whether that was now.
     fn replace(&mut self, into: &mut Vec<i16>) -> bool {
-        let is_due = self.open.as_ref().is_some_and(OpenMicrophone::is_moved);
-        if is_due && self.next.is_none() && self.ready.is_none() {
+        let Some(open) = &self.open else { return false };
+        if open.take_moved() && matches!(self.next, Next::Nobody) {
             // One that cannot be opened is meant again in two seconds.
-            self.next = Opening::begin(&self.wanted, Arc::clone(&self.interrupt)).ok();
+            let interrupt = Arc::clone(&self.interrupt);
+            let opening = Opening::begin(&self.wanted, interrupt, OPENING, &self.bell);
+            self.next = opening.map_or(Next::Nobody, Next::Opening);
         }
-        let is_gone = self.open.as_ref().is_some_and(OpenMicrophone::is_gone);
+        let is_gone = open.is_gone();
         if self.is_held && !is_gone {
             return false;
         }
-        if let Some((mut microphone, opened)) = self.ready.take() {
-            // The one before has heard it too.
-            microphone.skip();
-            if let Some(before) = self.take_place(microphone, opened) {
-                before.finish(into);
-            }
-            return true;
-        }
-        match self.next.as_mut().and_then(Opening::poll) {
-            None => return false,
-            Some(Ok(ready)) => self.ready = Some(ready),
-            Some(Err(fault)) => {
-                tracing::debug!(%fault, "the other microphone cannot be opened");
-                if let Some(open) = self.open.as_ref().filter(|_| is_gone) {
-                    open.give_up();
+        self.next = match mem::take(&mut self.next) {
+            Next::Heard(heard) => {
+                let (mut microphone, opened) = *heard;
+                // The one before has heard it too.
+                microphone.skip();
+                if let Some(before) = self.seat(microphone, opened) {
+                    before.finish(into);
                 }
+                return true;
             }
-        }
-        self.next = None;
+            Next::Opening(mut opening) => match opening.poll() {
+                None => Next::Opening(opening),
+                Some(Ok(heard)) => Next::Heard(Box::new(heard)),
+                Some(Err(fault)) => {
+                    tracing::debug!(%fault, "the other microphone cannot be opened");
+                    if is_gone {
+                        open.give_up();
+                    }
+                    Next::Nobody
+                }
+            },
+            next => next,
+        };
         false
     }
 
-    fn take_place(&mut self, microphone: OpenMicrophone, opened: Opened) -> Option<OpenMicrophone> {
+    /// Gives it the place, and returns whose that was.
+    fn seat(&mut self, microphone: OpenMicrophone, opened: Opened) -> Option<OpenMicrophone> {
         self.since = Instant::now();
-        self.replaced = Some(opened);
+        self.next = Next::Seated(opened);
         self.open.replace(microphone)
     }
 }
 
 impl Source for LastingMicrophone {
     fn read(&mut self, into: &mut Vec<i16>) -> Read {
-        if let Some(opened) = self.replaced.take() {
-            return Read::Found(opened);
-        }
+        self.next = match mem::take(&mut self.next) {
+            Next::Seated(opened) => return Read::Found(opened),
+            next => next,
+        };
         let Some(open) = &mut self.open else {
             return self.find().map_or(Read::Interrupted, Read::Found);
         };
@@ -147,9 +195,9 @@ impl Source for LastingMicrophone {
             Read::Fault(fault) => {
                 self.pauses.lost(self.since.elapsed());
                 self.open = None;
-                self.next = None;
-                if let Some((microphone, opened)) = self.ready.take() {
-                    self.take_place(microphone, opened);
+                if let Next::Heard(heard) = mem::take(&mut self.next) {
+                    let (microphone, opened) = *heard;
+                    self.seat(microphone, opened);
                 }
                 Read::Lost(Some(fault))
             }
@@ -166,6 +214,9 @@ impl Source for LastingMicrophone {
 /// Pauses before each attempt. A device that is plugged in is there for its user within the longest
 /// of them; and a sound server that starts needs some time itself. They go on growing while what is
 /// opened does not last: a bad plug would otherwise be told ten times a second.
+///
+/// A server that has just started may take a stream and never begin it. So the first attempts are
+/// given up early, and each may take longer than the one before.
 #[derive(Debug, Default)]
 struct Pauses {
     tried: u32,
@@ -176,6 +227,8 @@ impl Pauses {
     const LONGEST: Duration = Duration::from_secs(1);
     /// What was open for so long has worked.
     const LASTING: Duration = Duration::from_secs(5);
+    /// How long the first attempt may take.
+    const PATIENCE: Duration = Duration::from_secs(2);
 
     /// A microphone has failed that was open for so long.
     fn lost(&mut self, lasted: Duration) {
@@ -184,10 +237,19 @@ impl Pauses {
         }
     }
 
-    fn next(&mut self) -> Duration {
-        let pause = Self::SHORTEST * 2u32.pow(self.tried.min(8));
+    /// There is reason to hope.
+    fn again(&mut self) {
+        self.tried = 0;
+    }
+
+    /// The pause, and how long the attempt behind it may take.
+    fn next(&mut self) -> (Duration, Duration) {
+        let grown = 2u32.pow(self.tried.min(8));
         self.tried = self.tried.saturating_add(1);
-        pause.min(Self::LONGEST)
+        (
+            Self::LONGEST.min(Self::SHORTEST * grown),
+            OPENING.min(Self::PATIENCE * grown),
+        )
     }
 }
 
@@ -196,7 +258,15 @@ mod tests {
     use super::*;
 
     fn taken(pauses: &mut Pauses, times: usize) -> Vec<u128> {
-        (0..times).map(|_| pauses.next().as_millis()).collect()
+        let pauses = (0..times).map(|_| pauses.next().0.as_millis());
+        pauses.collect()
+    }
+
+    #[test]
+    fn attempts_get_more_time_from_one_to_the_next() {
+        let mut pauses = Pauses::default();
+        let each = [(); 5].map(|()| pauses.next().1.as_secs());
+        assert_eq!(each, [2, 4, 8, 10, 10]);
     }
 
     #[test]

@@ -4,36 +4,26 @@
 //! by a helper thread, because opening and closing one may hang with its server. That thread sleeps
 //! while the microphone is open, and is left behind if it hangs.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
-use std::thread::{self, Thread};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use cpal::traits::{DeviceTrait as _, StreamTrait as _};
-use cpal::{
-    BufferSize, Data, ErrorKind, FromSample, SampleFormat, SizedSample, Stream, StreamConfig,
-};
-use rtrb::{Consumer, Producer, RingBuffer};
-use tracing::{debug, info, warn};
+use cpal::ErrorKind;
+use rtrb::Consumer;
+use tracing::warn;
 
-use super::devices::{Found, Now, explain, find, look, unresponsive};
+use super::changes::Bell;
+use super::devices::{Now, explain, look, unresponsive};
 use super::lasting::Wanted;
 use super::resample::Resampler;
+use super::stream::{self, Running, Shared};
 use super::{Interrupt, Read, Source};
-use crate::endpoint::RATE;
 use crate::fault::{Fault, FaultKind};
 
-/// Sound that the ring holds. Full: the audio thread has not run for so long, and what comes next
-/// is dropped and counted.
-const RING: Duration = Duration::from_secs(2);
-
-/// How much sound the server is asked to hand over at once: a voice frame is 30 ms, and more would
-/// only come late. As a share of a second.
-const BUFFERS_PER_SECOND: u32 = 50;
-
 /// Opening takes 5 to 300 ms, with a Bluetooth headset that must first change its profile some
-/// seconds.
-const OPENING: Duration = Duration::from_secs(10);
+/// seconds. So long it may take the server, and so long again the first sound.
+pub(super) const OPENING: Duration = Duration::from_secs(10);
 
 /// Without sound for so long the microphone is lost: a server that dies need not say so. The
 /// longest pause that was seen on a healthy one was 1.5 s.
@@ -46,8 +36,8 @@ const GONE: Duration = Duration::from_millis(2_200);
 /// Closing takes milliseconds, or for ever when the server has died.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether another microphone is meant: some milliseconds of work for us and
-/// the sound server, and only while the microphone is open.
+/// How often it is looked whether another microphone is meant, should the server say nothing of it:
+/// some milliseconds of work for us and the server, and only while the microphone is open.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Helpers that open at once: the one that is needed, and those that hang with a server that has
@@ -80,31 +70,18 @@ pub(crate) struct OpenMicrophone {
 /// The thread that owns the stream.
 #[derive(Debug)]
 struct Helper {
-    /// Dropped: the stream is to be closed.
-    close: Option<mpsc::Sender<()>>,
-    /// Disconnected when it is.
+    tasks: mpsc::Sender<Task>,
+    /// Disconnected when the stream is closed.
     closed: mpsc::Receiver<()>,
 }
 
-/// What the server's threads tell the audio thread. No lock, no allocation.
-#[derive(Debug)]
-struct Shared {
-    /// Calls of the data callback.
-    callbacks: AtomicU64,
-    /// Frames that found no room in the ring.
-    lost: AtomicU64,
-    /// Times that the server itself lost sound.
-    overruns: AtomicU64,
-    /// Whether `error` is taken; after that, errors cost next to nothing. ALSA's come by the
-    /// hundred thousand.
-    failed: AtomicBool,
-    /// The first serious one.
-    error: OnceLock<cpal::Error>,
-    /// Another microphone is meant from now on.
-    moved: AtomicBool,
-    /// The server does not list this one any more.
-    gone: AtomicBool,
-    audio: Thread,
+/// What a helper does while the stream is open.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Task {
+    /// See whether another microphone is meant.
+    Look,
+    /// Close the stream, and end.
+    Close,
 }
 
 /// What is heard.
@@ -118,14 +95,6 @@ pub(crate) struct Opened {
     pub(super) host: String,
 }
 
-/// What the helper says once the stream runs.
-#[derive(Debug)]
-struct Running {
-    opened: Opened,
-    rate: u32,
-    sound: Consumer<f32>,
-}
-
 /// A microphone that is being opened.
 #[derive(Debug)]
 pub(super) struct Opening {
@@ -136,24 +105,22 @@ pub(super) struct Opening {
     answer: mpsc::Receiver<Result<Running, Fault>>,
     /// The stream runs, and its first sound is waited for.
     running: Option<Running>,
-    /// When this stage began.
+    /// When this stage began, and how long each may take.
     since: Instant,
+    patience: Duration,
 }
 
 impl Opening {
     /// Has the microphone opened that is meant. The thread that calls this is the one that hears.
-    pub(super) fn begin(wanted: &Wanted, interrupt: Arc<Interrupt>) -> Result<Self, Fault> {
-        let shared = Arc::new(Shared {
-            callbacks: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
-            overruns: AtomicU64::new(0),
-            failed: AtomicBool::new(false),
-            error: OnceLock::new(),
-            moved: AtomicBool::new(false),
-            gone: AtomicBool::new(false),
-            audio: thread::current(),
-        });
-        let (helper, answer) = Helper::start(wanted.clone(), Arc::clone(&shared))?;
+    pub(super) fn begin(
+        wanted: &Wanted,
+        interrupt: Arc<Interrupt>,
+        patience: Duration,
+        bell: &Bell,
+    ) -> Result<Self, Fault> {
+        let shared = Shared::of_this_thread();
+        let (helper, answer) = Helper::start(wanted.clone(), Arc::clone(&shared), patience)?;
+        bell.add(helper.tasks.clone());
         Ok(Opening {
             shared,
             interrupt,
@@ -161,12 +128,13 @@ impl Opening {
             answer,
             running: None,
             since: Instant::now(),
+            patience,
         })
     }
 
     /// The microphone, once its first sound has come; `None`: not yet.
     pub(super) fn poll(&mut self) -> Option<Result<(OpenMicrophone, Opened), Fault>> {
-        let late = || self.since.elapsed() >= OPENING;
+        let late = || self.since.elapsed() >= self.patience;
         let Some(running) = &self.running else {
             match self.answer.try_recv() {
                 Ok(Ok(running)) => {
@@ -237,12 +205,14 @@ impl OpenMicrophone {
     pub(super) fn open(
         wanted: &Wanted,
         interrupt: Arc<Interrupt>,
+        patience: Duration,
+        bell: &Bell,
     ) -> Result<Option<(Self, Opened)>, Fault> {
-        Opening::begin(wanted, interrupt)?.wait()
+        Opening::begin(wanted, interrupt, patience, bell)?.wait()
     }
 
-    /// Whether another is meant since this was asked last.
-    pub(super) fn is_moved(&self) -> bool {
+    /// Takes it that another is meant, which is said every two seconds while it is so.
+    pub(super) fn take_moved(&self) -> bool {
         self.shared.moved.swap(false, Ordering::AcqRel)
     }
 
@@ -363,15 +333,16 @@ impl Helper {
     fn start(
         wanted: Wanted,
         shared: Arc<Shared>,
+        patience: Duration,
     ) -> Result<(Self, mpsc::Receiver<Result<Running, Fault>>), Fault> {
         let place = Place::take().ok_or_else(unresponsive)?;
         let (answer, opening) = mpsc::channel();
-        let (close, until_close) = mpsc::channel::<()>();
+        let (tasks, each) = mpsc::channel();
         let (still_open, closed) = mpsc::channel::<()>();
         thread::Builder::new()
             .name("microphone".to_owned())
             .spawn(move || {
-                let (open, told) = match open_stream(&wanted, &shared) {
+                let (open, told) = match stream::open(&wanted, &shared, patience) {
                     Ok((open, running)) => (Some(open), Ok(running)),
                     Err(fault) => (None, Err(fault)),
                 };
@@ -379,8 +350,9 @@ impl Helper {
                 // Nobody may be waiting any more; then the other channel is closed too.
                 let _ = answer.send(told);
                 shared.audio.unpark();
-                // Nothing is ever sent: this ends when the other end is dropped.
-                while until_close.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                while let Ok(Task::Look) | Err(mpsc::RecvTimeoutError::Timeout) =
+                    each.recv_timeout(LOOK)
+                {
                     let Some((_, found)) = &open else { continue };
                     match look(found, wanted.device.as_deref()) {
                         Now::Same => {}
@@ -400,20 +372,30 @@ impl Helper {
                     format!("the microphone cannot be opened: {error}; close some programs and try again"),
                 )
             })?;
-        let helper = Helper {
-            close: Some(close),
-            closed,
-        };
+        let helper = Helper { tasks, closed };
         Ok((helper, opening))
     }
 
     /// Closes the stream; returns when it is closed, or cannot be.
-    fn close(&mut self) {
-        self.close = None;
+    fn close(&self) {
+        self.ask_to_close();
         // Nothing is ever sent, so it is either closed or late.
         if let Err(mpsc::RecvTimeoutError::Timeout) = self.closed.recv_timeout(CLOSING) {
             warn!("the sound server does not let go of the microphone, its thread is left behind");
         }
+    }
+}
+
+impl Helper {
+    fn ask_to_close(&self) {
+        // It may have ended.
+        let _ = self.tasks.send(Task::Close);
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.ask_to_close();
     }
 }
 
@@ -433,168 +415,5 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         OPENING_NOW.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// On the helper thread: finds the device and starts a stream, in the best of the formats that it
-/// takes.
-fn open_stream(wanted: &Wanted, shared: &Arc<Shared>) -> Result<((Stream, Found), Running), Fault> {
-    let found = find(wanted)?;
-    let Found { device, name, .. } = &found;
-    let mut error = cpal::Error::new(ErrorKind::UnsupportedConfig);
-    for (config, format) in wishes(device) {
-        let capacity = config.sample_rate as usize * RING.as_secs() as usize;
-        let (into, sound) = RingBuffer::new(capacity);
-        let started = build(device, config, format, into, Arc::clone(shared))
-            .and_then(|stream| stream.play().map(|()| stream));
-        match started {
-            Ok(stream) => {
-                info!(
-                    microphone = %name,
-                    rate = config.sample_rate,
-                    channels = config.channels,
-                    %format,
-                    "listening"
-                );
-                let rate = config.sample_rate;
-                let opened = Opened {
-                    name: name.clone(),
-                    instead_of: found.is_instead.then(|| wanted.device.clone()).flatten(),
-                    host: found.host_name(),
-                };
-                let running = Running {
-                    opened,
-                    rate,
-                    sound,
-                };
-                return Ok(((stream, found), running));
-            }
-            Err(refused) => {
-                debug!(microphone = %name, ?config, %format, error = %refused, "refused");
-                error = refused;
-                let hopeless = matches!(
-                    error.kind(),
-                    ErrorKind::DeviceBusy
-                        | ErrorKind::DeviceNotAvailable
-                        | ErrorKind::HostUnavailable
-                        | ErrorKind::PermissionDenied
-                );
-                if hopeless {
-                    break;
-                }
-            }
-        }
-    }
-    Err(explain(&error, name))
-}
-
-/// Formats to ask for, best first. 16 kHz mono is taken by every server although not all list it,
-/// and saves them and us work; hardware without a server wants its own.
-fn wishes(device: &cpal::Device) -> Vec<(StreamConfig, SampleFormat)> {
-    let with = |rate: u32, channels: u16, buffer_size: BufferSize| StreamConfig {
-        channels,
-        sample_rate: rate,
-        buffer_size,
-    };
-    let short = |rate: u32| BufferSize::Fixed((rate / BUFFERS_PER_SECOND).max(1));
-    let mut wishes = vec![
-        (with(RATE, 1, short(RATE)), SampleFormat::F32),
-        (with(RATE, 1, short(RATE)), SampleFormat::I16),
-    ];
-    match device.default_input_config() {
-        Ok(own) => {
-            let (rate, channels) = (own.sample_rate(), own.channels());
-            wishes.push((with(rate, channels, short(rate)), own.sample_format()));
-            wishes.push((
-                with(rate, channels, BufferSize::Default),
-                own.sample_format(),
-            ));
-        }
-        Err(error) => debug!(%error, "the device names no format of its own"),
-    }
-    wishes
-}
-
-fn build(
-    device: &cpal::Device,
-    config: StreamConfig,
-    format: SampleFormat,
-    into: Producer<f32>,
-    shared: Arc<Shared>,
-) -> Result<Stream, cpal::Error> {
-    match format {
-        SampleFormat::I8 => build_as::<i8>(device, config, into, shared),
-        SampleFormat::I16 => build_as::<i16>(device, config, into, shared),
-        SampleFormat::I24 => build_as::<cpal::I24>(device, config, into, shared),
-        SampleFormat::I32 => build_as::<i32>(device, config, into, shared),
-        SampleFormat::I64 => build_as::<i64>(device, config, into, shared),
-        SampleFormat::U8 => build_as::<u8>(device, config, into, shared),
-        SampleFormat::U16 => build_as::<u16>(device, config, into, shared),
-        SampleFormat::U24 => build_as::<cpal::U24>(device, config, into, shared),
-        SampleFormat::U32 => build_as::<u32>(device, config, into, shared),
-        SampleFormat::U64 => build_as::<u64>(device, config, into, shared),
-        SampleFormat::F32 => build_as::<f32>(device, config, into, shared),
-        SampleFormat::F64 => build_as::<f64>(device, config, into, shared),
-        _ => Err(cpal::Error::new(ErrorKind::UnsupportedConfig)),
-    }
-}
-
-fn build_as<T>(
-    device: &cpal::Device,
-    config: StreamConfig,
-    mut into: Producer<f32>,
-    shared: Arc<Shared>,
-) -> Result<Stream, cpal::Error>
-where
-    T: SizedSample,
-    f32: FromSample<T>,
-{
-    let channels = usize::from(config.channels.max(1));
-    let share = 1.0 / channels as f32;
-    // Half a voice frame: waking for less would only cost.
-    let enough = (config.sample_rate / BUFFERS_PER_SECOND / 2) as usize;
-    let capacity = into.buffer().capacity();
-    let for_errors = Arc::clone(&shared);
-    device.build_input_stream_raw(
-        config,
-        T::FORMAT,
-        move |data: &Data, _| {
-            let samples: &[T] = data.as_slice().unwrap_or(&[]);
-            let frames = samples.len() / channels;
-            match into.write_chunk_uninit(frames) {
-                Ok(chunk) => {
-                    chunk.fill_from_iter(samples.chunks_exact(channels).map(|frame| {
-                        frame.iter().map(|&s| f32::from_sample_(s)).sum::<f32>() * share
-                    }));
-                }
-                Err(_) => {
-                    shared.lost.fetch_add(frames as u64, Ordering::Release);
-                }
-            }
-            shared.callbacks.fetch_add(1, Ordering::Release);
-            if capacity - into.slots() >= enough {
-                shared.audio.unpark();
-            }
-        },
-        move |error| for_errors.note(error),
-        Some(OPENING),
-    )
-}
-
-impl Shared {
-    /// On a thread of the server's, perhaps very often.
-    fn note(&self, error: cpal::Error) {
-        match error.kind() {
-            ErrorKind::Xrun => {
-                self.overruns.fetch_add(1, Ordering::Relaxed);
-            }
-            ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
-            _ => {
-                if !self.failed.swap(true, Ordering::Relaxed) {
-                    let _ = self.error.set(error);
-                    self.audio.unpark();
-                }
-            }
-        }
     }
 }

@@ -2,16 +2,20 @@
 //!
 //! Leaves: 16 kHz mono samples, whatever the source delivers. Runs on the audio thread.
 
+mod changes;
 mod cookie;
 mod devices;
 mod feed;
 mod lasting;
 mod microphone;
 pub(crate) mod resample;
+mod stream;
 mod wav;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -82,6 +86,20 @@ impl Interrupt {
 
     pub(crate) fn is_raised(&self) -> bool {
         self.raised.load(Ordering::SeqCst)
+    }
+
+    /// Waits for so long, or until that is so, on the thread that whoever raises it wakes. Whether it
+    /// is raised.
+    pub(crate) fn sleep(&self, time: Duration, mut until: impl FnMut() -> bool) -> bool {
+        let end = Instant::now() + time;
+        while !self.is_raised() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || until() {
+                return false;
+            }
+            thread::park_timeout(left);
+        }
+        true
     }
 }
 
