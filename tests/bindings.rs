@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::{Child, Command};
-use wstream_api::{DictationProxy, STATE_IDLE, STATE_LISTENING};
+use wstream_api::{STATE_IDLE, STATE_LISTENING};
 use wstream_tests::{Desktop, Running, Screen, models_with, program, root};
-use zbus::proxy::CacheProperties;
 
 use crate::microphone::Sound;
 use crate::presence::until;
@@ -64,7 +63,6 @@ struct Stage {
     _sound: Sound,
     desktop: Desktop,
     daemon: Running,
-    proxy: DictationProxy<'static>,
 }
 
 impl Stage {
@@ -82,20 +80,15 @@ impl Stage {
                 command.envs(sound.0.env.clone());
             })
             .await?;
-        let proxy = DictationProxy::builder(&daemon.connection)
-            .cache_properties(CacheProperties::No)
-            .build()
-            .await?;
         Ok(Some(Stage {
             _sound: sound,
             desktop,
             daemon,
-            proxy,
         }))
     }
 
     async fn until(&self, state: &str) -> Result<()> {
-        until(&self.proxy, state).await
+        until(&self.daemon.proxy, state).await
     }
 
     /// Taps and holds the key, and sees what becomes of it.
@@ -109,7 +102,7 @@ impl Stage {
             // On as long as it is held.
             (hold, STATE_IDLE),
         ] {
-            let before = self.proxy.state().await?;
+            let before = self.daemon.proxy.state().await?;
             key(true).await?;
             let now = if before == STATE_IDLE {
                 STATE_LISTENING
@@ -120,12 +113,12 @@ impl Stage {
                 self.until(now).await?;
             }
             tokio::time::sleep(held).await;
-            ensure!(held == tap || self.proxy.state().await? == STATE_LISTENING);
+            ensure!(held == tap || self.daemon.proxy.state().await? == STATE_LISTENING);
             key(false).await?;
             self.until(if held == tap { now } else { then }).await?;
             // Longer than a key that repeats is waited for.
             tokio::time::sleep(Duration::from_millis(400)).await;
-            ensure!(self.proxy.state().await? == then, "{held:?}");
+            ensure!(self.daemon.proxy.state().await? == then, "{held:?}");
         }
         Ok(())
     }
@@ -190,11 +183,11 @@ async fn a_key_of_sway_taps_and_holds() -> Result<()> {
     keyboard(tap).await?;
     stage.until(STATE_LISTENING).await?;
     tokio::time::sleep(Duration::from_millis(400)).await;
-    ensure!(stage.proxy.state().await? == STATE_LISTENING);
+    ensure!(stage.daemon.proxy.state().await? == STATE_LISTENING);
     keyboard(tap).await?;
     stage.until(STATE_IDLE).await?;
     tokio::time::sleep(Duration::from_millis(400)).await;
-    ensure!(stage.proxy.state().await? == STATE_IDLE);
+    ensure!(stage.daemon.proxy.state().await? == STATE_IDLE);
     let (held, listened) = tokio::join!(keyboard(hold), stage.until(STATE_LISTENING));
     held?;
     listened?;
@@ -213,8 +206,8 @@ async fn until_first(
         tokio::time::sleep(Duration::from_millis(100)).await;
         release().await?;
         tokio::time::sleep(Duration::from_millis(300)).await;
-        if stage.proxy.state().await? == STATE_LISTENING {
-            stage.proxy.stop().await?;
+        if stage.daemon.proxy.state().await? == STATE_LISTENING {
+            stage.daemon.proxy.stop().await?;
             return stage.until(STATE_IDLE).await;
         }
     }

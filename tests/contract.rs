@@ -100,25 +100,25 @@ async fn every_member_works_through_the_published_proxy() -> Result<()> {
     // No sound server runs on this desktop: an answer or a sentence, never a hang.
     let _ = proxy.microphones().await;
 
-    let mut strategies = proxy.receive_strategy_changed().await;
+    let mut strategies = daemon.changes.receive_strategy_changed().await;
     proxy.set_strategy("hybrid").await?;
     wait_for(&mut strategies, "hybrid").await?;
-    let mut backends = proxy.receive_backend_changed().await;
+    let mut backends = daemon.changes.receive_backend_changed().await;
     proxy.set_backend("desk").await?;
     wait_for(&mut backends, "desk").await?;
     proxy.set_backend("local").await?;
     wait_for(&mut backends, "local").await?;
-    let mut languages = proxy.receive_language_changed().await;
+    let mut languages = daemon.changes.receive_language_changed().await;
     proxy.set_language("en").await?;
     wait_for(&mut languages, "en").await?;
-    let mut microphones = proxy.receive_microphone_changed().await;
+    let mut microphones = daemon.changes.receive_microphone_changed().await;
     proxy.set_microphone("Headset").await?;
     wait_for(&mut microphones, "Headset").await?;
     proxy.set_model("tiny.en").await?;
     assert_eq!(proxy.model().await?, "tiny.en");
 
     assert_eq!(proxy.typing().await?, wstream_api::TYPING_FINAL);
-    let mut typing = proxy.receive_typing_changed().await;
+    let mut typing = daemon.changes.receive_typing_changed().await;
     for when in [
         wstream_api::TYPING_LIVE,
         wstream_api::TYPING_OFF,

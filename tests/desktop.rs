@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use wstream_api::DictationProxy;
+use zbus::proxy::CacheProperties;
 
 /// How long a program may take to be there; far more than it does on a loaded machine.
 const START: Duration = Duration::from_secs(30);
@@ -27,8 +28,10 @@ pub struct Running {
     pub child: Child,
     /// A connection of the test's own.
     pub connection: zbus::Connection,
-    /// The published proxy.
+    /// The published proxy; asks each time.
     pub proxy: DictationProxy<'static>,
+    /// The same with a cache: only to be told of changes.
+    pub changes: DictationProxy<'static>,
 }
 
 /// The folder with the programs: `$WSTREAM_BIN`, else where cargo put them.
@@ -182,11 +185,13 @@ impl Desktop {
             status = child.wait() => bail!("wstreamd ended at once: {}", status?),
             () = tokio::time::sleep(START) => bail!("wstreamd is not on the bus after {START:?}"),
         }
-        let proxy = DictationProxy::new(&connection).await?;
+        let proxy = dictation(&connection).await?;
+        let changes = DictationProxy::new(&connection).await?;
         Ok(Running {
             child,
             connection,
             proxy,
+            changes,
         })
     }
 
@@ -199,6 +204,15 @@ impl Desktop {
             .output();
         Ok(tokio::time::timeout(Duration::from_secs(300), run).await??)
     }
+}
+
+/// The daemon, asked each time: a cache of properties is filled by an answer that takes as long as
+/// looking for microphones does, and can put an older value over a newer one.
+pub async fn dictation(connection: &zbus::Connection) -> Result<DictationProxy<'static>> {
+    Ok(DictationProxy::builder(connection)
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await?)
 }
 
 fn bus_address(dir: &Path) -> String {
@@ -233,6 +247,14 @@ impl Running {
         Ok(i32::try_from(
             self.child.id().context("wstreamd has ended")?,
         )?)
+    }
+
+    /// The daemon's user and system time, in ticks of 10 ms (proc(5), fields 14 and 15 of stat).
+    pub fn cpu_ticks(&self) -> Result<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
+        let (_, fields) = stat.rsplit_once(") ").context("stat has a name")?;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
     }
 
     /// The process numbers of the daemon's children: its engine.

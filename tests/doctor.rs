@@ -5,11 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use wstream_api::DictationProxy;
 use wstream_tests::{
     CountingServer, Desktop, Running, Screen, Script, model_file, models_with, program, sound,
 };
-use zbus::proxy::CacheProperties;
 
 /// A line of the report.
 #[derive(Clone, Debug)]
@@ -88,16 +86,6 @@ async fn reconfigure(
     Ok(())
 }
 
-/// A daemon whose properties are asked for each time: a cache is filled by an answer that takes as
-/// long as looking for microphones does, and can put an older value over a newer one.
-async fn asked_each_time(mut daemon: Running) -> Result<Running> {
-    daemon.proxy = DictationProxy::builder(&daemon.connection)
-        .cache_properties(CacheProperties::No)
-        .build()
-        .await?;
-    Ok(daemon)
-}
-
 fn set_mode(path: &Path, mode: u32) -> Result<()> {
     let mode = std::fs::Permissions::from_mode(mode);
     Ok(std::fs::set_permissions(path, mode)?)
@@ -109,7 +97,7 @@ async fn healthy() -> Result<(Desktop, Running, CountingServer)> {
     let desktop = Desktop::new(&std::env::temp_dir()).await?;
     set_mode(&desktop.path().join("run"), 0o700)?;
     desktop.configure(&server.configuration())?;
-    let daemon = asked_each_time(desktop.start().await?).await?;
+    let daemon = desktop.start().await?;
     Ok((desktop, daemon, server))
 }
 
@@ -253,7 +241,7 @@ async fn microphones_that_are_gone_or_muted() -> Result<()> {
     let sounding = |command: &mut tokio::process::Command| {
         command.envs(mic.env.clone());
     };
-    let daemon = asked_each_time(desktop.start_with(sounding).await?).await?;
+    let daemon = desktop.start_with(sounding).await?;
     let gone = format!(
         "{}[audio]\ndevice = \"None Such\"\n",
         server.configuration()

@@ -290,7 +290,7 @@ async fn wrong_configurations() -> Result<()> {
     let daemon = desktop.start().await?;
     assert_eq!(daemon.proxy.strategy().await?, "hybrid");
     let mut follower = wstream_tests::Follower::new(&daemon.connection).await?;
-    let mut strategies = daemon.proxy.receive_strategy_changed().await;
+    let mut strategies = daemon.changes.receive_strategy_changed().await;
     desktop.configure("strategy = \"context\"\n")?;
     use futures_util::StreamExt as _;
     while strategies.next().await.context("bus")?.get().await? != "context" {}

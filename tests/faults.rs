@@ -167,7 +167,7 @@ async fn a_feed_ends_when_its_caller_leaves_the_bus() -> Result<()> {
         }
     }
     // The change of the property comes over another connection than the signal.
-    let mut states = daemon.proxy.receive_state_changed().await;
+    let mut states = daemon.changes.receive_state_changed().await;
     while states.next().await.context("bus")?.get().await? != "idle" {}
 
     // Nor does one that leaves before the first sample came.

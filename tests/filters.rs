@@ -399,13 +399,9 @@ async fn a_text_with_the_filters_is_owed_and_can_be_cancelled() -> Result<()> {
     .await?;
     let session = scene.feed().await?;
     assert_eq!(told.recv().await.context("asked")?, "number 1");
-    let uncached = wstream_api::DictationProxy::builder(&scene.daemon.connection)
-        .cache_properties(zbus::proxy::CacheProperties::No)
-        .build()
-        .await?;
     // The sound may have come to its end only now.
-    let mut states = scene.daemon.proxy.receive_state_changed().await;
-    while uncached.state().await? != wstream_api::STATE_FINISHING {
+    let mut states = scene.daemon.changes.receive_state_changed().await;
+    while scene.daemon.proxy.state().await? != wstream_api::STATE_FINISHING {
         states.next().await.context("the bus has gone")?;
     }
     scene.daemon.proxy.cancel().await?;
@@ -414,7 +410,7 @@ async fn a_text_with_the_filters_is_owed_and_can_be_cancelled() -> Result<()> {
         seen.iter().any(|it| matches!(it, Seen::Cancelled { .. })),
         "{seen:?}"
     );
-    assert_eq!(uncached.state().await?, wstream_api::STATE_IDLE);
+    assert_eq!(scene.daemon.proxy.state().await?, wstream_api::STATE_IDLE);
     let_go.send(true)?;
     let heard = scene.say().await?;
     assert_eq!(heard.text, "number 2 slow");

@@ -12,7 +12,7 @@ mod script;
 pub mod sound;
 
 pub use counting::CountingServer;
-pub use desktop::{Desktop, Running, program, program_dir};
+pub use desktop::{Desktop, Running, dictation, program, program_dir};
 pub use follower::{Details, Follower, Seen, said, signals};
 pub use monitor::{Call, Monitor};
 pub use scene::{Heard, Scene};

@@ -10,7 +10,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use wstream_api::DictationProxy;
 use wstream_tests::{Desktop, models_with, program_dir, root};
-use zbus::proxy::CacheProperties;
 
 /// A user's service manager with a bus of its own.
 pub(crate) struct Manager {
@@ -71,10 +70,7 @@ impl Manager {
 
     /// The daemon, asked each time.
     pub(crate) async fn dictation(&self) -> Result<DictationProxy<'static>> {
-        Ok(DictationProxy::builder(&self.connect().await?)
-            .cache_properties(CacheProperties::No)
-            .build()
-            .await?)
+        wstream_tests::dictation(&self.connect().await?).await
     }
 
     /// Where the user's units are.

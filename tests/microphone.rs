@@ -186,10 +186,10 @@ async fn idle(daemon: &Running, sound: &Sound) -> Result<()> {
     // The requirement is 60 s; a tick is a tick, so a short look already sees a timer.
     let slow = std::env::var_os("RUN_SLOW_TESTS").is_some();
     let looked = Duration::from_secs(if slow { 60 } else { 10 });
-    let (before, switches_before) = (cpu_ticks(pid)?, context_switches(pid)?);
+    let (before, switches_before) = (daemon.cpu_ticks()?, context_switches(pid)?);
     tokio::time::sleep(looked).await;
     let (ticks, switches) = (
-        cpu_ticks(pid)? - before,
+        daemon.cpu_ticks()? - before,
         context_switches(pid)? - switches_before,
     );
     let pss_kib = pss_kib(pid)?;
@@ -258,14 +258,6 @@ async fn opening_takes_so_long() -> Result<()> {
             .with_context(|| format!("{server} through {host}"))?;
     }
     Ok(())
-}
-
-/// User and system time of a process, in ticks of 10 ms (proc(5), fields 14 and 15 of stat).
-fn cpu_ticks(pid: i32) -> Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(") ").context("stat has a name")?;
-    let fields: Vec<&str> = fields.split(' ').collect();
-    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
 }
 
 /// How often the threads of a process have gone to sleep.

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use wstream_api::{DictationProxy, Error};
 use wstream_tests::{Desktop, Follower, Running, Seen, models_with, sound};
-use zbus::proxy::CacheProperties;
 use zbus::{ObjectPath, OwnedFd, OwnedObjectPath};
 
 use crate::microphone::Sound;
@@ -90,7 +89,6 @@ struct Stage {
     desktop: Desktop,
     daemon: Running,
     /// Asked each time.
-    proxy: DictationProxy<'static>,
     follower: Follower,
     logind: zbus::Connection,
     is_locked: Arc<AtomicBool>,
@@ -120,12 +118,11 @@ impl Stage {
         objects.at(SESSION, Session(is_locked.clone())).await?;
         logind.request_name("org.freedesktop.login1").await?;
         let sentence = sound::speak(desktop.path(), "sentence", SENTENCE)?;
-        let (daemon, proxy, follower) = start(&desktop, &sound).await?;
+        let (daemon, follower) = start(&desktop, &sound).await?;
         Ok(Some(Stage {
             sound,
             desktop,
             daemon,
-            proxy,
             follower,
             logind,
             is_locked,
@@ -164,11 +161,11 @@ impl Stage {
     }
 
     async fn listen(&self) -> Result<u64> {
-        Ok(self.proxy.start(HashMap::new()).await?)
+        Ok(self.daemon.proxy.start(HashMap::new()).await?)
     }
 
     async fn until(&self, state: &str) -> Result<()> {
-        until(&self.proxy, state).await
+        until(&self.daemon.proxy, state).await
     }
 
     /// What holds sleep up next; logind itself runs here as well.
@@ -211,26 +208,19 @@ impl Stage {
     async fn die(&mut self) -> Result<()> {
         self.daemon.child.kill().await?;
         let started = start(&self.desktop, &self.sound).await?;
-        (self.daemon, self.proxy, self.follower) = started;
+        (self.daemon, self.follower) = started;
         Ok(())
     }
 }
 
-async fn start(
-    desktop: &Desktop,
-    sound: &Sound,
-) -> Result<(Running, DictationProxy<'static>, Follower)> {
+async fn start(desktop: &Desktop, sound: &Sound) -> Result<(Running, Follower)> {
     let daemon = desktop
         .start_with(|command| {
             command.envs(sound.0.env.clone());
         })
         .await?;
-    let proxy = DictationProxy::builder(&daemon.connection)
-        .cache_properties(CacheProperties::No)
-        .build()
-        .await?;
     let follower = Follower::new(&daemon.connection).await?;
-    Ok((daemon, proxy, follower))
+    Ok((daemon, follower))
 }
 
 /// Waits until the daemon is in a state.
@@ -264,7 +254,7 @@ async fn a_locked_screen_closes_the_microphone() -> Result<()> {
     let _speaking = stage.begin_to_speak().await?;
     let locked = Instant::now();
     stage.session_says("Lock").await?;
-    while stage.proxy.state().await? == wstream_api::STATE_LISTENING {}
+    while stage.daemon.proxy.state().await? == wstream_api::STATE_LISTENING {}
     let known = locked.elapsed();
     while stage.sound.recorders().await? > 0 {}
     println!(
@@ -273,13 +263,13 @@ async fn a_locked_screen_closes_the_microphone() -> Result<()> {
     );
     // What was said becomes text; nobody starts behind a locked screen.
     ensure!(matches!(stage.end().await?, Seen::Final { .. }));
-    let refused = stage.proxy.start(HashMap::new()).await;
+    let refused = stage.daemon.proxy.start(HashMap::new()).await;
     ensure!(matches!(refused, Err(Error::Locked(_))), "{refused:?}");
-    let refused = stage.proxy.toggle(HashMap::new()).await;
+    let refused = stage.daemon.proxy.toggle(HashMap::new()).await;
     ensure!(matches!(refused, Err(Error::Locked(_))), "{refused:?}");
     ensure!(stage.sound.recorders().await? == 0);
     stage.session_says("Unlock").await?;
-    stays(&stage.proxy, wstream_api::STATE_IDLE).await?;
+    stays(&stage.daemon.proxy, wstream_api::STATE_IDLE).await?;
     stage.listen().await?;
     stage.daemon.terminate().await
 }
@@ -296,7 +286,7 @@ async fn a_lock_that_nobody_confirms_refuses_nobody_for_good() -> Result<()> {
     stage.until(wstream_api::STATE_IDLE).await?;
     let waiting = async {
         while matches!(
-            stage.proxy.start(HashMap::new()).await,
+            stage.daemon.proxy.start(HashMap::new()).await,
             Err(Error::Locked(_))
         ) {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -339,9 +329,9 @@ async fn listening_goes_on_behind_the_lock_where_that_is_set() -> Result<()> {
     // Who stops by themselves stays stopped.
     stage.session_says("Lock").await?;
     stage.until(wstream_api::STATE_IDLE).await?;
-    stage.proxy.stop().await?;
+    stage.daemon.proxy.stop().await?;
     stage.session_says("Unlock").await?;
-    stays(&stage.proxy, wstream_api::STATE_IDLE).await?;
+    stays(&stage.daemon.proxy, wstream_api::STATE_IDLE).await?;
     stage.daemon.terminate().await
 }
 
@@ -378,7 +368,7 @@ async fn sleep_waits_until_what_was_said_is_text() -> Result<()> {
 async fn opens(stage: &Stage, is_open: bool) -> Result<()> {
     let waiting = async {
         loop {
-            let said = stage.proxy.open_microphone().await?;
+            let said = stage.daemon.proxy.open_microphone().await?;
             let recorders = stage.sound.recorders().await?;
             if (!said.is_empty(), recorders) == (is_open, usize::from(is_open)) {
                 return anyhow::Ok(());
@@ -395,18 +385,18 @@ async fn a_microphone_that_is_kept_open_is_closed_when_nobody_is_there() -> Resu
     let Some(mut stage) = Stage::raise("").await? else {
         return Ok(());
     };
-    stays(&stage.proxy, wstream_api::STATE_IDLE).await?;
+    stays(&stage.daemon.proxy, wstream_api::STATE_IDLE).await?;
     opens(&stage, false).await?;
     stage.desktop.configure(&configuration(true, ""))?;
     opens(&stage, true).await?;
-    ensure!(stage.proxy.state().await? == wstream_api::STATE_IDLE);
+    ensure!(stage.daemon.proxy.state().await? == wstream_api::STATE_IDLE);
     // Nobody listens: nothing comes of what is said.
     stage.sound.speak(&stage.sentence).await?;
     for _ in 0..3 {
         stage.listen().await?;
         let _speaking = stage.begin_to_speak().await?;
         ensure!(matches!(stage.end().await?, Seen::Final { .. }));
-        stage.proxy.stop().await?;
+        stage.daemon.proxy.stop().await?;
         opens(&stage, true).await?;
     }
     stage.session_says("Lock").await?;
@@ -448,22 +438,22 @@ async fn a_daemon_that_was_killed_goes_on_where_that_is_set() -> Result<()> {
     let Some(mut stage) = Stage::raise("resume_after_crash = true").await? else {
         return Ok(());
     };
-    stage.proxy.set_strategy("hybrid").await?;
+    stage.daemon.proxy.set_strategy("hybrid").await?;
     stage.listen().await?;
     stage.die().await?;
     stage.until(wstream_api::STATE_LISTENING).await?;
-    ensure!(stage.proxy.strategy().await? == "hybrid");
+    ensure!(stage.daemon.proxy.strategy().await? == "hybrid");
     let _speaking = stage.begin_to_speak().await?;
     ensure!(matches!(stage.end().await?, Seen::Final { .. }));
     // Who has stopped is not listened to.
-    stage.proxy.stop().await?;
+    stage.daemon.proxy.stop().await?;
     stage.until(wstream_api::STATE_IDLE).await?;
     stage.die().await?;
-    stays(&stage.proxy, wstream_api::STATE_IDLE).await?;
+    stays(&stage.daemon.proxy, wstream_api::STATE_IDLE).await?;
     // Nor after an end in order.
     stage.listen().await?;
     stage.daemon.terminate().await?;
-    let (daemon, proxy, _) = start(&stage.desktop, &stage.sound).await?;
-    stays(&proxy, wstream_api::STATE_IDLE).await?;
+    let (daemon, _) = start(&stage.desktop, &stage.sound).await?;
+    stays(&daemon.proxy, wstream_api::STATE_IDLE).await?;
     daemon.terminate().await
 }

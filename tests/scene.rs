@@ -127,14 +127,9 @@ impl Scene {
     ) -> Result<Vec<HashMap<String, zbus::OwnedVariant>>> {
         use futures_util::StreamExt as _;
 
-        let proxy = wstream_api::DictationProxy::builder(&self.daemon.connection)
-            .cache_properties(zbus::proxy::CacheProperties::No)
-            .build()
-            .await?;
-        // Changes are told to a proxy with a cache.
-        let mut changes = self.daemon.proxy.receive_plugins_changed().await;
+        let mut changes = self.daemon.changes.receive_plugins_changed().await;
         loop {
-            let plugins = proxy.plugins().await?;
+            let plugins = self.daemon.proxy.plugins().await?;
             if wanted(&plugins) {
                 return Ok(plugins);
             }

@@ -4,20 +4,19 @@
 
 #[path = "typing/held_back.rs"]
 mod held_back;
+#[path = "typing/live.rs"]
+mod live;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::{Child, Command};
 use wstream_api::keys;
-use wstream_tests::{
-    CountingServer, Desktop, Follower, Running, Screen, Seen, corpus, models_with, root, sound,
-};
+use wstream_tests::{CountingServer, Desktop, Follower, Running, Screen, Seen, root, sound};
 use zbus::{Fd, Variant};
 
 /// A desktop with a screen, a daemon on it, and a field that has the focus.
@@ -27,7 +26,7 @@ pub(crate) struct Stage {
     pub(crate) desktop: Desktop,
     screen: Screen,
     daemon: Running,
-    follower: Follower,
+    pub(crate) follower: Follower,
     field: Child,
     pub(crate) file: PathBuf,
     /// Says a text each time that something is said.
@@ -65,7 +64,7 @@ impl Stage {
         let daemon = desktop.start().await?;
         let follower = Follower::new(&daemon.connection).await?;
         let file = desktop.path().join("field");
-        let field = open(&screen, &desktop, &file, "first").await?;
+        let field = open(&screen, &desktop, &file, "first", &[]).await?;
         Ok(Some(Stage {
             kind,
             desktop,
@@ -147,8 +146,14 @@ impl Stage {
     }
 }
 
-/// Opens a text field and gives it the focus, which a new window on Wayland has.
-async fn open(screen: &Screen, desktop: &Desktop, file: &Path, title: &str) -> Result<Child> {
+/// Opens a text field of that kind and gives it the focus, which a new window on Wayland has.
+async fn open(
+    screen: &Screen,
+    desktop: &Desktop,
+    file: &Path,
+    title: &str,
+    kind: &[&str],
+) -> Result<Child> {
     let is_x11 = screen.display().is_ok();
     let mut command = screen.command(desktop, "/usr/bin/python3");
     let (backend, module) = match is_x11 {
@@ -158,6 +163,7 @@ async fn open(screen: &Screen, desktop: &Desktop, file: &Path, title: &str) -> R
     let field = command
         .arg(root().join("tests/typing/field.py"))
         .args(["3".as_ref(), file.as_os_str(), title.as_ref()])
+        .args(kind)
         .envs([
             ("GDK_BACKEND", backend),
             ("GTK_IM_MODULE", module),
@@ -196,7 +202,7 @@ async fn focus(screen: &Screen, desktop: &Desktop, title: &str) -> Result<()> {
     Ok(())
 }
 
-fn troubles(seen: &[Seen]) -> Vec<&str> {
+pub(crate) fn troubles(seen: &[Seen]) -> Vec<&str> {
     seen.iter()
         .filter_map(|seen| match seen {
             Seen::Trouble { message, .. } => Some(message.as_str()),
@@ -303,7 +309,7 @@ async fn a_window_that_goes_costs_no_text() -> Result<()> {
         "{told:?}"
     );
     let file = stage.desktop.path().join("second");
-    let mut field = open(&stage.screen, &stage.desktop, &file, "second").await?;
+    let mut field = open(&stage.screen, &stage.desktop, &file, "second", &[]).await?;
     stage.file = file;
     assert!(stage.ctl(&["retype"]).await?.0);
     stage.holds("number 2").await?;
@@ -317,7 +323,7 @@ async fn a_text_goes_only_to_the_window_that_it_was_spoken_to() -> Result<()> {
         return Ok(());
     };
     let file = stage.desktop.path().join("second");
-    let mut field = open(&stage.screen, &stage.desktop, &file, "second").await?;
+    let mut field = open(&stage.screen, &stage.desktop, &file, "second", &[]).await?;
     focus(&stage.screen, &stage.desktop, "first").await?;
     let word = sound::speak(stage.desktop.path(), "word", "Yes.")?;
     let mut options = stage.options("final")?;
@@ -350,138 +356,33 @@ async fn a_text_goes_only_to_the_window_that_it_was_spoken_to() -> Result<()> {
     stage.end().await
 }
 
-/// How many recordings are dictated; `RUN_SLOW_TESTS=1` takes twenty.
-fn recordings() -> usize {
-    std::env::var_os("RUN_SLOW_TESTS").map_or(3, |_| 20)
-}
-
-/// What the field has held, and since when.
-type History = Arc<Mutex<Vec<(Instant, String)>>>;
-
+/// A password is neither typed nor shown on its way, and the text is there for another field.
 #[tokio::test]
-async fn words_stand_in_the_window_while_they_are_said() -> Result<()> {
-    live("x11").await
-}
-
-#[tokio::test]
-async fn words_stand_in_a_window_of_wayland_while_they_are_said() -> Result<()> {
-    live("wayland").await
-}
-
-#[allow(
-    clippy::print_stdout,
-    reason = "the times are for whoever runs it by hand"
-)]
-async fn live(kind: &'static str) -> Result<()> {
-    let (Some(models), Some(corpus)) = (models_with("tiny.en"), corpus()) else {
+async fn nothing_is_typed_into_a_password_field() -> Result<()> {
+    let Some(mut stage) = Stage::raise_on("wayland", None, "").await? else {
         return Ok(());
     };
-    let Some(mut stage) = Stage::raise_on(kind, Some(&models), "").await? else {
-        return Ok(());
-    };
-    let listed = std::fs::read_to_string(root().join("tests/bench/list.txt"))?;
-    let wanted = |line: &&str| corpus.join(line).is_file();
-    let files: Vec<&str> = listed.lines().filter(wanted).take(recordings()).collect();
-    ensure!(files.len() == recordings(), "the corpus has other files");
-    let (mut delays, mut words_late) = (Vec::new(), Vec::new());
-    for name in files {
-        let before = stage.text()?;
-        let history = History::default();
-        let watching = tokio::spawn(watch(stage.file.clone(), history.clone()));
-        let from = stage.follower.log.len();
-        let seen = stage.say(&corpus.join(name), "live").await?;
-        ensure!(troubles(&seen).is_empty(), "{name}: {:?}", troubles(&seen));
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        watching.abort();
-        let arrived: Vec<Instant> = stage.follower.log[from..]
-            .iter()
-            .map(|(at, _)| *at)
-            .collect();
-        let history = history.lock().unwrap_or_else(PoisonError::into_inner);
-        let history = history.clone();
-        let mut last = before.as_str();
-        for (_, text) in &history {
-            ensure!(text.starts_with(last), "{name}: {last:?} became {text:?}");
-            last = text;
-        }
-        let finals: Vec<&str> = seen
-            .iter()
-            .filter_map(|seen| match seen {
-                Seen::Final { text, .. } if !text.is_empty() => Some(text.as_str()),
-                _ => None,
-            })
-            .collect();
-        let typed = &last[before.len()..];
-        ensure!(
-            plain(typed) == plain(&finals.join(" ")),
-            "{name}: {typed:?} for {finals:?}"
-        );
-        delays.extend(behind(&seen, &arrived, &history, before.len()));
-        words_late.push(name);
-    }
-    delays.sort();
-    ensure!(!delays.is_empty(), "nothing was committed before its end");
-    let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    println!(
-        "{kind}: {} recordings, {} times committed words: in the window {:.0} ms after their signal (p50), {:.0} (p95), {:.0} (most)",
-        words_late.len(),
-        delays.len(),
-        at(0.5),
-        at(0.95),
-        at(1.0)
+    let word = sound::speak(stage.desktop.path(), "word", "Yes.")?;
+    stage.say(&word, "final").await?;
+    stage.holds("number 1").await?;
+    let file = stage.desktop.path().join("secret");
+    let kind = ["password"];
+    let mut secret = open(&stage.screen, &stage.desktop, &file, "secret", &kind).await?;
+    let seen = stage.say(&word, "live").await?;
+    let told = troubles(&seen);
+    assert!(
+        told.len() == 1
+            && told[0].contains("password field")
+            && told[0].contains("wstreamctl retype"),
+        "{told:?}"
     );
+    let (ok, said) = stage.ctl(&["retype"]).await?;
+    assert!(!ok && said.contains("password field"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file)?, "");
+    assert!(!file.with_extension("preedit").exists(), "it was shown");
+    secret.kill().await?;
+    stage.holds("number 1").await?;
+    assert!(stage.ctl(&["retype"]).await?.0);
+    stage.holds("number 1 number 2").await?;
     stage.end().await
-}
-
-/// Spaces and capitals at the seams are joining's.
-fn plain(text: &str) -> String {
-    text.split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .to_lowercase()
-}
-
-/// Notes each text that the field holds.
-async fn watch(file: PathBuf, history: History) {
-    let mut last = String::new();
-    loop {
-        if let Ok(text) = std::fs::read_to_string(&file)
-            && text != last
-        {
-            let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
-            history.push((Instant::now(), text.clone()));
-            last = text;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-/// For each time that committed words were told: how long after that they stood in the window, of
-/// one utterance at a time. Counted in characters, since joining changes none but the first.
-fn behind(
-    seen: &[Seen],
-    arrived: &[Instant],
-    history: &[(Instant, String)],
-    before: usize,
-) -> Vec<Duration> {
-    let mut delays = Vec::new();
-    let (mut done, mut committed_before) = (before, 0);
-    for (seen, at) in seen.iter().zip(arrived) {
-        match seen {
-            Seen::Partial { committed, .. } if committed.len() > committed_before => {
-                committed_before = committed.len();
-                let wanted = done + committed.len();
-                let there = history.iter().find(|(_, text)| text.len() >= wanted);
-                if let Some((there, _)) = there {
-                    delays.push(there.saturating_duration_since(*at));
-                }
-            }
-            Seen::Final { text, .. } if !text.is_empty() => {
-                done += text.len() + 1;
-                committed_before = 0;
-            }
-            _ => {}
-        }
-    }
-    delays
 }

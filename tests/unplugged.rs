@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::{Child, Command};
-use wstream_api::DictationProxy;
-use wstream_tests::{Desktop, Follower, Running, Script, Seen, models_with, root, sound};
-use zbus::proxy::CacheProperties;
+use wstream_tests::{
+    Desktop, Follower, Running, Script, Seen, dictation, models_with, root, sound,
+};
 
 const SENTENCE: &str = "Please write that down for me, and read it back.";
 const LONG: &str = "The first sentence is short. After it comes a much longer second sentence, \
@@ -354,8 +354,7 @@ impl Station {
             speaking = Some(self.begin_to_speak(course.speaker).await?);
         }
 
-        let pid = self.daemon.pid()?;
-        let (began, ticks) = (Instant::now(), cpu_ticks(pid)?);
+        let (began, ticks) = (Instant::now(), self.daemon.cpu_ticks()?);
         self.mic(course.strike).await?;
         drop(speaking);
         if let Some(mend) = course.mend {
@@ -368,7 +367,7 @@ impl Station {
         self.quiet().await?;
         self.heard(course.then).await?;
         let captured = back.elapsed();
-        let cpu = (cpu_ticks(pid)? - ticks) as f64 / 100.0 / began.elapsed().as_secs_f64();
+        let cpu = (self.daemon.cpu_ticks()? - ticks) as f64 / 100.0 / began.elapsed().as_secs_f64();
 
         if !self.open.is_empty() {
             self.until(DECODING, "the end of the utterance", |station, _| {
@@ -419,11 +418,9 @@ impl Drop for Station {
 
 /// Asks for the state ten times a second; ends when there is no answer.
 async fn ask(connection: zbus::Connection, slowest: Arc<Mutex<Duration>>) {
-    let proxy = DictationProxy::builder(&connection)
-        .cache_properties(CacheProperties::No)
-        .build()
-        .await;
-    let Ok(proxy) = proxy else { return };
+    let Ok(proxy) = dictation(&connection).await else {
+        return;
+    };
     loop {
         let asked = Instant::now();
         let state = tokio::time::timeout(ANSWER, proxy.state()).await;
@@ -507,14 +504,6 @@ async fn rounds(server: &str, host: &str, faults: &[Fault]) -> Result<()> {
     station.asking.abort();
     station.daemon.proxy.stop().await?;
     Ok(())
-}
-
-/// User and system time of a process, in ticks of 10 ms (proc(5), fields 14 and 15 of stat).
-fn cpu_ticks(pid: i32) -> Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(") ").context("stat has a name")?;
-    let fields: Vec<&str> = fields.split(' ').collect();
-    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
 }
 
 fn entries(pid: i32, folder: &str) -> Result<usize> {

@@ -137,7 +137,7 @@ async fn what_stops_in_the_middle_is_counted_and_kept() -> Result<()> {
 
     // Another window gets the focus.
     let second = stage.desktop.path().join("second");
-    let mut field = open(&stage.screen, &stage.desktop, &second, "second").await?;
+    let mut field = open(&stage.screen, &stage.desktop, &second, "second", &[]).await?;
     focus(&stage.screen, &stage.desktop, "first").await?;
     stage.begin(&word).await?;
     focus(&stage.screen, &stage.desktop, "second").await?;
@@ -156,7 +156,7 @@ async fn what_stops_in_the_middle_is_counted_and_kept() -> Result<()> {
     assert!((1..8).contains(&stage.stopped(2).await?));
     assert_eq!(stage.ctl(&["last"]).await?.1, "number 2\n");
     let third = stage.desktop.path().join("third");
-    let mut field = open(&stage.screen, &stage.desktop, &third, "third").await?;
+    let mut field = open(&stage.screen, &stage.desktop, &third, "third", &[]).await?;
     stage.file = third;
     stage.retype().await?;
     stage.holds("number 2").await?;
@@ -171,7 +171,7 @@ async fn what_stops_in_the_middle_is_counted_and_kept() -> Result<()> {
     assert_eq!(stage.ctl(&["last"]).await?.1, "number 3\n");
     field.wait().await?;
     let fourth = stage.desktop.path().join("fourth");
-    let mut field = open(&stage.screen, &stage.desktop, &fourth, "fourth").await?;
+    let mut field = open(&stage.screen, &stage.desktop, &fourth, "fourth", &[]).await?;
     stage.file = fourth;
     stage.say(&word, "final").await?;
     stage.holds("number 4").await?;

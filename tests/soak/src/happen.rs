@@ -76,7 +76,7 @@ async fn happen(
     book: &Book,
     chance: &mut Chance,
 ) -> Result<bool> {
-    let proxy = &station.proxy;
+    let proxy = &station.daemon.proxy;
     match kind {
         Happening::Toggle => {
             // Noted before: a sound that begins in between is not heard whole.

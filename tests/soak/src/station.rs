@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
-use wstream_api::DictationProxy;
 use wstream_tests::between::Engine;
 use wstream_tests::{Desktop, Follower, Running, Script, corpus, models_with, sound};
-use zbus::proxy::CacheProperties;
 
 /// Parts of the corpus whose speech a small model understands.
 const CLEAR: [&str; 5] = [
@@ -32,8 +30,6 @@ pub(crate) struct Station {
     /// Everything ends with it.
     _desktop: Desktop,
     pub(crate) daemon: Running,
-    /// Asked each time: a cache is filled by an answer that takes long.
-    pub(crate) proxy: DictationProxy<'static>,
     pub(crate) speech: Vec<Item>,
     pub(crate) noise: Vec<Item>,
     remote: Engine,
@@ -65,15 +61,10 @@ impl Station {
                 command.envs(sound.env.clone());
             })
             .await?;
-        let proxy = DictationProxy::builder(&daemon.connection)
-            .cache_properties(CacheProperties::No)
-            .build()
-            .await?;
         let (speech, noise) = items(desktop.path())?;
         Ok(Some(Station {
             _desktop: desktop,
             daemon,
-            proxy,
             speech,
             noise,
             remote,
@@ -86,7 +77,7 @@ impl Station {
     }
 
     pub(crate) async fn listen(&self) -> Result<()> {
-        self.proxy.start(HashMap::new()).await?;
+        self.daemon.proxy.start(HashMap::new()).await?;
         Ok(())
     }
 
@@ -109,7 +100,7 @@ impl Station {
             let value = entry.get(key)?;
             <&str>::try_from(value).ok().map(str::to_owned)
         };
-        let plugins = self.proxy.plugins().await?;
+        let plugins = self.daemon.proxy.plugins().await?;
         let running = plugins.iter().filter_map(|entry| {
             let pid = entry.get(wstream_api::keys::PID)?.downcast_ref::<u32>();
             Some((text(entry, wstream_api::keys::NAME)?, pid.ok()? as i32))
