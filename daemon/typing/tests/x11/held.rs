@@ -133,20 +133,34 @@ fn unlock(user: &User, keycode: u8, before: &State) -> Result<()> {
     Ok(())
 }
 
+/// A desk with somebody at its German keyboard, which has every modifier.
+fn german() -> Result<Option<(Desk, User)>> {
+    let Some(desk) = Desk::raise(false)? else {
+        return Ok(None);
+    };
+    desk.layout("de")?;
+    let user = User::sit_down(&desk)?;
+    Ok(Some((desk, user)))
+}
+
+/// One that lifts modifiers soon.
+fn driver(desk: &Desk) -> Result<X11> {
+    let mut driver = X11::open(&desk.session())?;
+    driver.set_limits(SHORT);
+    Ok(driver)
+}
+
 /// Does something with each modifier in each window; it answers with what is wrong.
 fn everywhere(
     each: impl Fn(&Desk, &User, &mut X11, &mut Window, u8) -> Result<Vec<String>>,
 ) -> Result<()> {
-    let Some(desk) = Desk::raise(false)? else {
+    let Some((desk, user)) = german()? else {
         return Ok(());
     };
-    desk.layout("de")?;
-    let user = User::sit_down(&desk)?;
     let mut wrong = Vec::new();
     for kind in Kind::ALL {
         let mut window = Window::open(&desk, kind)?;
-        let mut driver = X11::open(&desk.session())?;
-        driver.set_limits(SHORT);
+        let mut driver = driver(&desk)?;
         for (name, sym) in MODIFIERS {
             let found = each(&desk, &user, &mut driver, &mut window, user.key(sym)?)?;
             let found = found
@@ -181,19 +195,16 @@ fn a_held_modifier_does_no_harm_and_stays_held() -> Result<()> {
 /// A defect of ours while a modifier is lifted takes the thread with it, and nothing else.
 #[test]
 fn a_driver_that_panics_puts_modifiers_back() -> Result<()> {
-    let Some(desk) = Desk::raise(false)? else {
+    let Some((desk, user)) = german()? else {
         return Ok(());
     };
-    desk.layout("de")?;
-    let user = User::sit_down(&desk)?;
     let window = Window::open(&desk, Kind::Xterm)?;
     for (name, sym) in MODIFIERS {
         let keycode = user.key(sym)?;
         let before = user.state()?;
         user.press(keycode)?;
         let held = user.state()?;
-        let mut driver = X11::open(&desk.session())?;
-        driver.set_limits(SHORT);
+        let mut driver = driver(&desk)?;
         let panicked = std::thread::spawn(move || {
             driver.with_free_hands(|| std::panic::resume_unwind(Box::new("a defect")))
         });
@@ -305,14 +316,11 @@ fn a_modifier_pressed_while_text_arrives_is_lifted_or_told() -> Result<()> {
 /// and still held behind the text by whoever has pressed it meanwhile.
 #[test]
 fn a_modifier_that_the_characters_need_stays_held() -> Result<()> {
-    let Some(desk) = Desk::raise(false)? else {
+    let Some((desk, user)) = german()? else {
         return Ok(());
     };
-    desk.layout("de")?;
-    let user = User::sit_down(&desk)?;
     let window = Window::open(&desk, Kind::Xterm)?;
-    let mut driver = X11::open(&desk.session())?;
-    driver.set_limits(SHORT);
+    let mut driver = driver(&desk)?;
     let before = user.state()?;
     for (sym, text) in [(key::Shift_L, "FOX"), (key::ISO_Level3_Shift, "@€{")] {
         let keycode = user.key(sym)?;

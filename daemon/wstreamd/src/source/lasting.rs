@@ -92,8 +92,9 @@ impl LastingMicrophone {
         }
     }
 
-    /// Waits before the next attempt, at most until the server says that something has changed.
-    /// Returns how long the attempt may take; `None`: the interrupt was raised.
+    /// Waits before the next attempt, at most until the server says that something has changed,
+    /// unless that happens all the time. Returns how long the attempt may take; `None`: the
+    /// interrupt was raised.
     fn pause(&mut self) -> Option<Duration> {
         let (pause, patience) = self.pauses.next();
         // A server says several things when a device comes, the most important one last.
@@ -101,7 +102,7 @@ impl LastingMicrophone {
         let mut is_told = false;
         let raised = self.interrupt.sleep(Pauses::SHORTEST, || false)
             || self.interrupt.sleep(rest, || {
-                is_told = self.bell.take();
+                is_told = !self.pauses.is_restless && self.bell.take();
                 is_told
             });
         if is_told {
@@ -220,6 +221,8 @@ impl Source for LastingMicrophone {
 #[derive(Debug, Default)]
 struct Pauses {
     tried: u32,
+    /// What was open last has not lasted.
+    is_restless: bool,
 }
 
 impl Pauses {
@@ -232,7 +235,8 @@ impl Pauses {
 
     /// A microphone has failed that was open for so long.
     fn lost(&mut self, lasted: Duration) {
-        if lasted >= Self::LASTING {
+        self.is_restless = lasted < Self::LASTING;
+        if !self.is_restless {
             self.tried = 0;
         }
     }
@@ -285,7 +289,12 @@ mod tests {
             pauses.lost(Duration::from_millis(300));
         }
         assert_eq!(each, [100, 200, 400, 800, 1000, 1000]);
+        assert!(
+            pauses.is_restless,
+            "nor is it tried at once when it is told"
+        );
         pauses.lost(Pauses::LASTING);
+        assert!(!pauses.is_restless);
         assert_eq!(taken(&mut pauses, 2), [100, 200]);
     }
 }
