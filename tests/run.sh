@@ -21,7 +21,7 @@ readonly PACKAGES=(
     debootstrap lintian dpkg-dev binutils
     haproxy dbus libglib2.0-bin pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
     alsa-utils espeak-ng flac sox python3 python3-gi python3-pip python3-venv
-    xvfb x11-utils x11-xkb-utils xdotool xterm icewm sxhkd procps python3-pyqt5 gir1.2-gtk-3.0 gir1.2-gtk-4.0 dunst sway swaylock xwayland x11-xserver-utils foot ibus ibus-gtk3 ibus-gtk4 wtype mako-notifier grim imagemagick fonts-dejavu-core at-spi2-core
+    xvfb x11-utils x11-xkb-utils xdotool xterm icewm sxhkd procps python3-pyqt5 gir1.2-gtk-3.0 gir1.2-gtk-4.0 dunst sway swaylock xwayland x11-xserver-utils foot ibus ibus-gtk3 ibus-gtk4 ibus-libpinyin fcitx5 fcitx5-hangul fcitx5-frontend-gtk3 fcitx5-frontend-gtk4 wtype mako-notifier grim imagemagick fonts-dejavu-core at-spi2-core
 )
 
 # The bindings that come with whisper-rs-sys are used, as the installer does.
@@ -112,7 +112,7 @@ run_unit() { cargo test "${BUILD[@]}" --no-fail-fast --lib --bins; }
 run_doc() { cargo test "${BUILD[@]}" --doc; }
 # One after the other: each decodes speech, and two at once on two cores would only wait for each other.
 # Windows and sound are waited for, not computed: what needs them goes side by side.
-readonly WINDOWS=(x11 wayland ibus)
+readonly WINDOWS=(x11 wayland ibus composing)
 run_e2e() {
     local beside failed=0 name options=()
     run_build || return 1

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::{Session, Unable};
 
 /// The address of the private bus of a session's IBus.
-pub(super) fn find(session: &Session) -> Result<String, Unable> {
+pub(crate) fn find(session: &Session) -> Result<String, Unable> {
     if let Some(address) = session.text("IBUS_ADDRESS") {
         return Ok(address.to_owned());
     }

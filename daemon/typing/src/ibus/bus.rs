@@ -16,6 +16,8 @@ const SERVICE: &str = "org.freedesktop.IBus";
 const PATH: &str = "/org/freedesktop/IBus";
 /// What has the focus in IBus where no field has it: its own, which it makes first.
 const NO_FIELD: &str = "/org/freedesktop/IBus/InputContext_1";
+/// How the names of engines begin that are layouts of a keyboard.
+const KEYBOARDS: &str = "xkb:";
 const ENGINE_INTERFACE: &str = "org.freedesktop.IBus.Engine";
 
 /// IBus answers within milliseconds; one that does not in this time hangs.
@@ -73,12 +75,7 @@ impl Bus {
 
     /// The field that has the focus, which has our engine from now on; and its name.
     pub(super) async fn field(&mut self) -> Result<(Told, String), Unable> {
-        let context = property(&self.connection, "CurrentInputContext").await;
-        let context = match context {
-            Ok(Variant::ObjectPath(path)) if path.as_str() != NO_FIELD => path.to_string(),
-            Err(gone @ Unable::Gone(_)) => return Err(gone),
-            _ => return Err(nowhere()),
-        };
+        let context = focused(&self.connection).await?;
         self.take_over().await?;
         let found = self.until(FOCUS, |told| told.engine.is_some()).await;
         found.map(|told| (told, context)).ok_or_else(nowhere)
@@ -198,6 +195,26 @@ impl Bus {
         let answered = timeout(ANSWER, called).await;
         let answered = answered.map_err(|_| Unable::Gone("IBus does not answer".into()))?;
         answered.map(|_| ()).map_err(failed)
+    }
+}
+
+/// The engine with which IBus makes something else of the keys that go into the field that has the
+/// focus, as those for Chinese do; `None`: it lets them through, or no field has the focus.
+pub(crate) async fn composes(connection: &Connection) -> zbus::Result<Option<String>> {
+    let failed = |why: Unable| zbus::Error::Failure(why.to_string());
+    let engine = engine_of(connection).await.map_err(failed)?;
+    let Some(engine) = engine.filter(|name| !name.starts_with(KEYBOARDS)) else {
+        return Ok(None);
+    };
+    Ok(focused(connection).await.ok().map(|_| engine))
+}
+
+/// The field that has the focus.
+async fn focused(connection: &Connection) -> Result<String, Unable> {
+    match property(connection, "CurrentInputContext").await {
+        Ok(Variant::ObjectPath(path)) if path.as_str() != NO_FIELD => Ok(path.to_string()),
+        Err(gone @ Unable::Gone(_)) => Err(gone),
+        _ => Err(nowhere()),
     }
 }
 

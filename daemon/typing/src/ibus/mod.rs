@@ -4,8 +4,8 @@
 //! The connection has a thread of its own, `ibus`, since keys of the user come by our engine for
 //! that long, and must not wait.
 
-mod address;
-mod bus;
+pub(crate) mod address;
+pub(crate) mod bus;
 mod engine;
 mod objects;
 

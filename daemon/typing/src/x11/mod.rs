@@ -7,6 +7,7 @@
 
 mod board;
 pub mod clipboard;
+mod composing;
 mod connect;
 mod erase;
 mod focus;
@@ -24,6 +25,7 @@ mod trial;
 use std::time::Duration;
 
 use board::Board;
+use composing::Composing;
 use focus::Focus;
 use hands::Hands;
 pub use hands::Limits;
@@ -51,6 +53,7 @@ pub struct X11 {
     board: Board,
     hands: Hands,
     readers: Readers,
+    composing: Composing,
     /// The server is part of a Wayland desktop.
     nested: bool,
 }
@@ -72,6 +75,7 @@ impl X11 {
             board: Board::default(),
             hands: Hands::default(),
             readers: Readers::default(),
+            composing: Composing::of(session),
             nested: session.get("WAYLAND_DISPLAY").is_some(),
         };
         x11.board.read(&x11.server)?;
@@ -185,9 +189,30 @@ impl X11 {
         let mut ground = self.begin()?;
         while *done < text.len() {
             for stroke in self.prepare(&mut ground, &text[*done..])? {
-                if !self.stroke(&mut ground, stroke, done)? {
+                let same = self.stroke(&mut ground, stroke, done)?;
+                self.pass_on(&ground)?;
+                if !same {
                     break;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where keys go by way of an input method, waits until one has: several on their way come back
+    /// in another order now and then.
+    fn pass_on(&mut self, ground: &Ground) -> Result<(), Unable> {
+        if !self.composing.relays() {
+            return Ok(());
+        }
+        // To the program, from there to the input method, and back.
+        for is_back in [false, true] {
+            self.readers.add(ground.focus.top);
+            if !self.readers.wait(&mut self.server, SLOW)? {
+                return Err(unread());
+            }
+            if !is_back {
+                self.composing.follow();
             }
         }
         Ok(())
@@ -347,14 +372,25 @@ impl Driver for X11 {
 
     fn target(&mut self) -> Result<Target, Unable> {
         let target = self.place()?;
-        self.exact().map(|()| target)
+        self.exact()?;
+        if let Some(engine) = self.composing.by_ibus() {
+            return Err(Unable::NoTarget(format!(
+                "IBus makes something else of keys there ({engine}): have `ibus` among the drivers, or choose a keyboard in IBus"
+            )));
+        }
+        Ok(target)
     }
 
     fn type_text(&mut self, text: &str) -> Result<Typed, Stopped> {
         self.exact().map_err(|why| Stopped { characters: 0, why })?;
         let text: Vec<char> = text.chars().collect();
         let mut done = 0;
-        self.with_hands(&mut done, |x11, done| x11.type_chars(&text, done))?;
+        self.composing.put_aside();
+        let typed = self.with_hands(&mut done, |x11, done| x11.type_chars(&text, done));
+        if self.composing.is_aside() {
+            self.composing.take_back();
+        }
+        typed?;
         Ok(Typed {
             characters: done,
             verified: false,

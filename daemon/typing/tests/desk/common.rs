@@ -154,7 +154,9 @@ impl Held {
     /// Waits until it holds `text`, and returns what it holds when that does not come about.
     pub(crate) fn holds(&self, text: &str) -> Result<std::result::Result<(), String>> {
         // Under load a window may take seconds for what it was sent: as long as more comes, it is
-        // waited for.
+        // waited for, and longer while nothing but the rest is missing.
+        const QUIET: Duration = Duration::from_secs(2);
+        const LATE: Duration = Duration::from_secs(30);
         let (mut last, mut since) = (self.text()?, Instant::now());
         loop {
             let now = self.text()?;
@@ -163,7 +165,7 @@ impl Held {
             }
             if now != last {
                 (last, since) = (now, Instant::now());
-            } else if since.elapsed() > Duration::from_secs(2) {
+            } else if since.elapsed() > if text.starts_with(&now) { LATE } else { QUIET } {
                 return Ok(Err(now));
             }
             std::thread::sleep(Duration::from_millis(2));

@@ -25,26 +25,7 @@ fn raise() -> Result<Option<(Desk, Session)>> {
     let Some(mut desk) = Desk::raise(false)? else {
         return Ok(None);
     };
-    let (socket, config) = (desk.path().join("bus"), desk.path().join("bus.conf"));
-    let text = format!(
-        r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>session</type>
-  <listen>unix:path={}</listen>
-  <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
-  </policy>
-</busconfig>
-"#,
-        socket.display()
-    );
-    std::fs::write(&config, text)?;
-    let config = format!("--config-file={}", config.display());
-    desk.start("dbus-daemon", &["--nofork", &config])?;
-    until("the bus is there", || Ok(socket.exists().then_some(())))?;
-    let address = format!("unix:path={}", socket.display());
-    desk.hint("DBUS_SESSION_BUS_ADDRESS", &address);
+    let address = desk.start_bus()?;
     let session = Session::of([
         ("DISPLAY".to_owned(), desk.display.clone().into()),
         ("DBUS_SESSION_BUS_ADDRESS".to_owned(), address.into()),

@@ -97,14 +97,11 @@ impl LastingMicrophone {
     /// interrupt was raised.
     fn pause(&mut self) -> Option<Duration> {
         let (pause, patience) = self.pauses.next();
-        // A server says several things when a device comes, the most important one last.
-        let rest = pause.saturating_sub(Pauses::SHORTEST);
         let mut is_told = false;
-        let raised = self.interrupt.sleep(Pauses::SHORTEST, || false)
-            || self.interrupt.sleep(rest, || {
-                is_told = !self.pauses.is_restless && self.bell.take();
-                is_told
-            });
+        let raised = self.interrupt.sleep(pause, || {
+            is_told = !self.pauses.is_restless && self.bell.take();
+            is_told
+        });
         if is_told {
             self.pauses.again();
         }
