@@ -47,7 +47,7 @@ fn types(desk: &Desk, window: &mut Window, drivers: &mut [&mut dyn Driver]) -> R
     let mut wrong = Vec::new();
     for (name, text) in corpus()? {
         let has_target = |driver: &mut &mut dyn Driver| driver.target().is_ok();
-        let at = drivers.iter_mut().position(|driver| has_target(driver));
+        let at = drivers.iter_mut().position(has_target);
         let driver = &mut drivers[at.context("no driver has a target")?];
         let typed = driver.type_text(&text);
         if let (Ok(_), Ok(())) = (&typed, window.holds(&text)?) {
