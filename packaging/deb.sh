@@ -108,7 +108,7 @@ export SOURCE_DATE_EPOCH=$when
 gzip -9nc CHANGELOG.md >"$doc/CHANGELOG.md.gz"
 gzip -9nc README.md >"$doc/README.md.gz"
 gzip -9nc SECURITY.md >"$doc/SECURITY.md.gz"
-gzip -9nc TROUBLESHOOTING.md >"$doc/TROUBLESHOOTING.md.gz" 2>/dev/null || rm -f "$doc/TROUBLESHOOTING.md.gz"
+gzip -9nc packaging/TROUBLESHOOTING.md >"$doc/TROUBLESHOOTING.md.gz"
 install -D -m 644 packaging/deb/lintian-overrides "$tree/usr/share/lintian/overrides/wstream"
 
 if [ -n "$version" ]; then more+=(--deb-version "$version"); fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Keeps the documents true: each command that they print is one that the programs take, and each
-problem that the doctor knows has its heading in TROUBLESHOOTING.md.
+problem that the doctor knows has its heading in packaging/TROUBLESHOOTING.md.
 
     docs.py commands BIN FILE...    BIN: the folder with the programs
     docs.py doctor
@@ -102,7 +102,7 @@ def problems():
 
 
 def doctor():
-    page = Path("TROUBLESHOOTING.md").read_text(encoding="utf-8")
+    page = Path("packaging/TROUBLESHOOTING.md").read_text(encoding="utf-8")
     headings = [plain(heading) for heading in re.findall(r"^### (.*)$", page, re.M)]
     found, wrong = set(), 0
     for file, problem in problems():
@@ -110,7 +110,7 @@ def doctor():
             found.add(problem)
         else:
             wrong += 1
-            print(f"TROUBLESHOOTING.md has no heading: ### {problem.replace(chr(0), '…')} ({file})")
+            print(f"packaging/TROUBLESHOOTING.md has no heading: ### {problem.replace(chr(0), '…')} ({file})")
     for heading in headings:
         if heading not in found:
             wrong += 1
