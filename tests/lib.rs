@@ -10,6 +10,7 @@ mod scene;
 mod screen;
 mod script;
 pub mod sound;
+pub mod timing;
 
 pub use counting::CountingServer;
 pub use desktop::{Desktop, Running, dictation, program, program_dir};

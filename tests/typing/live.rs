@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use wstream_tests::{Seen, corpus, models_with, root};
+use wstream_tests::timing::timings;
+use wstream_tests::{Seen, corpus, models_with, root, said};
 
 use super::{Stage, troubles};
 
@@ -65,16 +66,10 @@ async fn live(kind: &'static str) -> Result<()> {
             ensure!(text.starts_with(last), "{name}: {last:?} became {text:?}");
             last = text;
         }
-        let finals: Vec<&str> = seen
-            .iter()
-            .filter_map(|seen| match seen {
-                Seen::Final { text, .. } if !text.is_empty() => Some(text.as_str()),
-                _ => None,
-            })
-            .collect();
+        let finals = said(&seen);
         let typed = &last[before.len()..];
         ensure!(
-            plain(typed) == plain(&finals.join(" ")),
+            plain(typed) == plain(&finals),
             "{name}: {typed:?} for {finals:?}"
         );
         delays.extend(behind(&seen, &arrived, &history, before.len()));
@@ -105,28 +100,18 @@ fn spread(times: &mut [Duration]) -> String {
 }
 
 /// For each word of a recording that the window holds: how long after its end in the sound it stood
-/// there. `words.tsv` of the benchmarks has the ends.
+/// there.
 fn behind_words(
     name: &str,
     began: Instant,
     history: &[(Instant, String)],
     before: usize,
 ) -> Vec<Duration> {
-    const TIMES: &str = include_str!("../bench/words.tsv");
     let Some((_, text)) = history.last() else {
         return Vec::new();
     };
-    let line = TIMES
-        .lines()
-        .find(|line| line.split('\t').next() == Some(name));
-    let spoken: Vec<(&str, f64)> = line
-        .into_iter()
-        .flat_map(|line| line.split('\t').skip(3))
-        .filter_map(|cell| {
-            let mut cells = cell.split(' ');
-            Some((cells.next()?, cells.nth(1)?.parse().ok()?))
-        })
-        .collect();
+    let spoken = timings().find(|(file, _)| *file == name);
+    let spoken = spoken.map_or(Vec::new(), |(_, timing)| timing.words);
     let bare = |word: &str| -> String {
         let kept = word
             .chars()
@@ -137,14 +122,14 @@ fn behind_words(
     for word in text[before..].split_whitespace() {
         // What is heard otherwise is passed over; a word that is far from its place is another one.
         let ahead = spoken.iter().enumerate().skip(next).take(4);
-        let Some((at, (_, end))) = ahead.into_iter().find(|(_, it)| it.0 == bare(word)) else {
+        let Some((at, said)) = ahead.into_iter().find(|(_, it)| it.text == bare(word)) else {
             continue;
         };
         next = at + 1;
         let wanted = word.as_ptr() as usize - text.as_ptr() as usize
             + word.trim_end_matches(['.', ',', '?', '!']).len();
         let there = history.iter().find(|(_, text)| text.len() >= wanted);
-        let said = began + Duration::from_secs_f64(*end);
+        let said = began + Duration::from_secs_f64(said.end);
         times.extend(there.map(|(at, _)| at.saturating_duration_since(said)));
     }
     times

@@ -19,13 +19,9 @@ fn raise(module: &str) -> Result<Option<(Desk, Session)>> {
     let Some(mut desk) = Desk::raise(false)? else {
         return Ok(None);
     };
-    let address = desk.start_bus()?;
+    desk.start_bus()?;
     desk.hint("GTK_IM_MODULE", module);
-    let session = Session::of([
-        ("DISPLAY".to_owned(), desk.display.clone().into()),
-        ("DBUS_SESSION_BUS_ADDRESS".to_owned(), address.into()),
-        ("HOME".to_owned(), desk.path().into()),
-    ]);
+    let session = desk.session();
     Ok(Some((desk, session)))
 }
 
@@ -50,13 +46,9 @@ fn types(desk: &Desk, window: &mut Window, drivers: &mut [&mut dyn Driver]) -> R
         let at = drivers.iter_mut().position(has_target);
         let driver = &mut drivers[at.context("no driver has a target")?];
         let typed = driver.type_text(&text);
-        if let (Ok(_), Ok(())) = (&typed, window.holds(&text)?) {
-        } else {
-            wrong.push(format!(
-                "{} {name}: {typed:?}, {:?}",
-                driver.name(),
-                window.text()?
-            ));
+        let held = window.holds(&text)?;
+        if typed.is_err() || held.is_err() {
+            wrong.push(format!("{} {name}: {typed:?} {held:?}", driver.name()));
         }
         window.clear(desk)?;
     }

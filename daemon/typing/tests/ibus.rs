@@ -27,10 +27,7 @@ fn raise() -> Result<Option<(Desk, Session)>> {
         "--emoji-extension=disable",
     ];
     desk.start("ibus-daemon", &quiet)?;
-    let session = Session::of([
-        ("DISPLAY".to_owned(), desk.display.clone().into()),
-        ("HOME".to_owned(), desk.path().into()),
-    ]);
+    let session = desk.session();
     until("IBus is there", || {
         Ok(IBus::open(&session).ok()).map(|it| it.map(|_| ()))
     })?;

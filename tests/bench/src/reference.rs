@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use wstream_tests::timing::timings;
+pub use wstream_tests::timing::{SpokenWord, Timing};
 
 /// A file of the corpus.
 #[derive(Clone, Debug)]
@@ -19,31 +21,12 @@ pub struct Entry {
     pub timing: Option<Timing>,
 }
 
-/// Times of a file's words.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Timing {
-    pub onset: f64,
-    pub offset: f64,
-    pub words: Vec<SpokenWord>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct SpokenWord {
-    /// Lower case, no punctuation, numbers spelled out.
-    pub text: String,
-    pub start: f64,
-    pub end: f64,
-}
-
 /// All files, in the manifest's order.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     pub dir: PathBuf,
     pub entries: Vec<Entry>,
 }
-
-/// Forced alignment of the corpus; `align.py` made it.
-const WORDS: &str = include_str!("../words.tsv");
 
 /// The files of real-time runs; `pick.py` chose them.
 const LIST: &str = include_str!("../list.txt");
@@ -54,7 +37,7 @@ impl Corpus {
         let path = dir.join("manifest.tsv");
         let manifest = std::fs::read_to_string(&path)
             .with_context(|| format!("no manifest of the corpus: {}", path.display()))?;
-        let mut timings: HashMap<&str, Timing> = WORDS.lines().filter_map(timing).collect();
+        let mut timings: HashMap<&str, Timing> = timings().collect();
         let entries = manifest
             .lines()
             .skip(1)
@@ -131,39 +114,16 @@ impl Entry {
     }
 }
 
-fn timing(line: &str) -> Option<(&str, Timing)> {
-    let mut cells = line.split('\t');
-    let name = cells.next()?;
-    let onset = cells.next()?.parse().ok()?;
-    let offset = cells.next()?.parse().ok()?;
-    let words = cells
-        .map(|cell| {
-            let mut parts = cell.split(' ');
-            Some(SpokenWord {
-                text: parts.next()?.to_owned(),
-                start: parts.next()?.parse().ok()?,
-                end: parts.next()?.parse().ok()?,
-            })
-        })
-        .collect::<Option<Vec<_>>>()?;
-    Some((
-        name,
-        Timing {
-            onset,
-            offset,
-            words,
-        },
-    ))
-}
-
 #[cfg(test)]
 mod tests {
+    use wstream_tests::timing::WORDS;
+
     use super::*;
 
     #[test]
     fn committed_data_is_sane() {
         let lines = WORDS.lines().count();
-        let timings: HashMap<&str, Timing> = WORDS.lines().filter_map(timing).collect();
+        let timings: HashMap<&str, Timing> = timings().collect();
         assert_eq!(
             timings.len(),
             lines,

@@ -71,10 +71,7 @@ impl Composing {
 
     /// Has fcitx5 let keys through, where it would not.
     pub(super) fn put_aside(&mut self) {
-        let Some((bus, runtime)) = self.bus.as_mut().zip(self.runtime.as_ref()) else {
-            return;
-        };
-        let composes = runtime.block_on(bus.ask(LIMIT, async |bus| {
+        let composes = self.ask_fcitx(LIMIT, async |bus| {
             if !is_there(bus, FCITX).await? {
                 return Ok(None);
             }
@@ -83,7 +80,7 @@ impl Composing {
                 control(bus, "Deactivate").await?;
             }
             Ok(Some(state == ACTIVE))
-        }));
+        });
         self.relays = composes.is_some();
         self.is_aside = composes.unwrap_or_default();
     }
@@ -95,32 +92,29 @@ impl Composing {
 
     /// Waits until it has answered what programs have asked it before.
     pub(super) fn follow(&mut self) {
-        if let Some((bus, runtime)) = self.bus.as_mut().zip(self.runtime.as_ref()) {
-            let asked = bus.ask(FOLLOWED, async |bus| control(bus, "State").await.map(Some));
-            // One that hangs holds its programs up as well.
-            let _ = runtime.block_on(asked);
-        }
+        // One that hangs holds its programs up as well.
+        let _ = self.ask_fcitx(FOLLOWED, async |bus| control(bus, "State").await.map(Some));
     }
 
-    /// Whether it was put aside, and is still.
-    pub(super) fn is_aside(&self) -> bool {
-        self.is_aside
-    }
-
-    /// Has it compose keys again, once those that were pressed have gone by.
+    /// Has it compose keys again where it was put aside, once those that were pressed have gone by.
     pub(super) fn take_back(&mut self) {
-        if self.is_aside {
-            std::thread::sleep(HANDED_ON);
+        if !std::mem::take(&mut self.is_aside) {
+            return;
         }
-        if std::mem::take(&mut self.is_aside)
-            && let Some((bus, runtime)) = self.bus.as_mut().zip(self.runtime.as_ref())
-        {
-            let back = runtime
-                .block_on(bus.ask(LIMIT, async |bus| control(bus, "Activate").await.map(Some)));
-            if back.is_none() {
-                tracing::warn!("fcitx5 does not take its input method back");
-            }
+        std::thread::sleep(HANDED_ON);
+        let back = self.ask_fcitx(LIMIT, async |bus| control(bus, "Activate").await.map(Some));
+        if back.is_none() {
+            tracing::warn!("fcitx5 does not take its input method back");
         }
+    }
+
+    fn ask_fcitx<T>(
+        &mut self,
+        limit: Duration,
+        question: impl AsyncFn(&Connection) -> zbus::Result<Option<T>>,
+    ) -> Option<T> {
+        let (bus, runtime) = self.bus.as_mut().zip(self.runtime.as_ref())?;
+        runtime.block_on(bus.ask(limit, question))
     }
 }
 

@@ -205,17 +205,18 @@ impl X11 {
         if !self.composing.relays() {
             return Ok(());
         }
-        // To the program, from there to the input method, and back.
-        for is_back in [false, true] {
-            self.readers.add(ground.focus.top);
-            if !self.readers.wait(&mut self.server, SLOW)? {
-                return Err(unread());
-            }
-            if !is_back {
-                self.composing.follow();
-            }
+        self.wait_for_reader(ground)?;
+        self.composing.follow();
+        self.wait_for_reader(ground)
+    }
+
+    /// Waits until the window has read its keys.
+    fn wait_for_reader(&mut self, ground: &Ground) -> Result<(), Unable> {
+        self.readers.add(ground.focus.top);
+        match self.all_read(SLOW)? {
+            true => Ok(()),
+            false => Err(unread()),
         }
-        Ok(())
     }
 
     /// Has the keyboard give as much of `text` as there is room for at once, and says by which keys.
@@ -387,9 +388,7 @@ impl Driver for X11 {
         let mut done = 0;
         self.composing.put_aside();
         let typed = self.with_hands(&mut done, |x11, done| x11.type_chars(&text, done));
-        if self.composing.is_aside() {
-            self.composing.take_back();
-        }
+        self.composing.take_back();
         typed?;
         Ok(Typed {
             characters: done,

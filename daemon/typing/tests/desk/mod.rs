@@ -80,7 +80,13 @@ impl Desk {
 
     /// What a driver is told of this desktop.
     pub(crate) fn session(&self) -> Session {
-        Session::of([("DISPLAY".to_owned(), self.display.clone().into())])
+        let told = [
+            ("DISPLAY", self.display.clone().into()),
+            ("HOME", self.path().into()),
+        ];
+        let hints = self.hints.iter().map(|(name, value)| (*name, value.into()));
+        let all = told.into_iter().chain(hints);
+        Session::of(all.map(|(name, value)| (name.to_owned(), value)))
     }
 
     /// A program on this screen that says nothing to the tests' output.
@@ -151,8 +157,8 @@ impl Desk {
     }
 
     /// Starts a bus, on which nothing is started by asking for it, for all programs that are
-    /// started from now on; returns its address.
-    pub(crate) fn start_bus(&mut self) -> Result<String> {
+    /// started from now on.
+    pub(crate) fn start_bus(&mut self) -> Result<()> {
         let (socket, config) = (self.path().join("bus"), self.path().join("bus.conf"));
         let text = format!(
             r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -173,7 +179,7 @@ impl Desk {
         until("the bus is there", || Ok(socket.exists().then_some(())))?;
         let address = format!("unix:path={}", socket.display());
         self.hint("DBUS_SESSION_BUS_ADDRESS", &address);
-        Ok(address)
+        Ok(())
     }
 
     /// Ends the program that was started last, as a crash does.

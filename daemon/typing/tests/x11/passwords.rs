@@ -25,11 +25,8 @@ fn raise() -> Result<Option<(Desk, Session)>> {
     let Some(mut desk) = Desk::raise(false)? else {
         return Ok(None);
     };
-    let address = desk.start_bus()?;
-    let session = Session::of([
-        ("DISPLAY".to_owned(), desk.display.clone().into()),
-        ("DBUS_SESSION_BUS_ADDRESS".to_owned(), address.into()),
-    ]);
+    desk.start_bus()?;
+    let session = desk.session();
     Ok(Some((desk, session)))
 }
 
