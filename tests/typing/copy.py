@@ -19,7 +19,9 @@ def own(what, ready):
     app = QGuiApplication(sys.argv)
     data = QMimeData()
     if what == "image":
-        data.setImageData(QImage(os.urandom(400 * 400 * 4), 400, 400, QImage.Format_RGB32))
+        pixels = os.urandom(400 * 400 * 4)
+        # An image looks at the bytes that it is given where they lie: its copy has its own.
+        data.setImageData(QImage(pixels, 400, 400, QImage.Format_RGB32).copy())
         # More than fits into one request of the protocol, so that it goes in parts.
         data.setData("application/x-large", os.urandom(20 << 20))
     elif what == "files":

@@ -103,6 +103,23 @@ impl Decoded {
         }
         self
     }
+
+    /// Goes on with a decode of the sound behind the second `end`, where the text was thought to
+    /// stop.
+    fn go_on(&mut self, rest: Decoded, end: f64) {
+        let twice = word::said_before(&self.words, &rest.words, end);
+        let (again, new) = rest.words.split_at(twice);
+        self.words.extend_from_slice(new);
+        let mut bytes: usize = again.iter().map(|word| word.text.len()).sum();
+        for mut stretch in rest.stretches {
+            let cut = bytes.min(stretch.text.len());
+            bytes -= cut;
+            stretch.text.drain(..cut);
+            if !stretch.text.trim().is_empty() {
+                self.stretches.push(stretch);
+            }
+        }
+    }
 }
 
 /// A piece of text with its place.
@@ -274,8 +291,7 @@ impl Decoder {
             return Ok(());
         }
         let rest = attempt.into_decoded(&self.model, &rest).later(end);
-        decoded.words.extend(rest.words);
-        decoded.stretches.extend(rest.stretches);
+        decoded.go_on(rest, end);
         Ok(())
     }
 
@@ -449,6 +465,46 @@ fn cut_loop(stretches: &mut Vec<Stretch>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_an_end_does_not_say_again_what_is_there() {
+        let said = |text: &str, start: f64| {
+            let words = text.split_inclusive(' ').enumerate();
+            Decoded {
+                stretches: vec![Stretch {
+                    text: format!(" {text}"),
+                    start,
+                    ..Stretch::default()
+                }],
+                words: words
+                    .map(|(index, word)| Word {
+                        text: format!(" {}", word.trim()),
+                        start: start + index as f64,
+                        end: start + index as f64 + 0.9,
+                        ..Word::default()
+                    })
+                    .collect(),
+                ..Decoded::default()
+            }
+        };
+        let texts = |decoded: &Decoded| -> Vec<String> {
+            let stretches = decoded.stretches.iter();
+            stretches.map(|stretch| stretch.text.clone()).collect()
+        };
+        let mut decoded = said("Write it down for me.", 0.0);
+        decoded.go_on(said("for me. And read it.", 3.0), 3.0);
+        assert_eq!(
+            text_of(&decoded.words),
+            " Write it down for me. And read it."
+        );
+        assert_eq!(texts(&decoded), [" Write it down for me.", " And read it."]);
+        decoded.go_on(said("And read it.", 5.0), 5.0);
+        assert_eq!(
+            text_of(&decoded.words),
+            " Write it down for me. And read it."
+        );
+        assert_eq!(decoded.stretches.len(), 2);
+    }
 
     #[test]
     fn a_loop_is_cut_behind_its_first_round() {

@@ -125,7 +125,7 @@ pub fn judge(evidence: &Evidence) -> Verdict {
 const LOOP: [usize; 8] = [6, 4, 4, 3, 3, 3, 3, 3];
 
 /// Words that are worth another look when they come twice in a row; fewer are said twice often.
-const REPEATED_WORDS: usize = 4;
+pub(super) const REPEATED_WORDS: usize = 4;
 
 /// Whether the same four or more words come twice in a row: what a decoder writes that does not
 /// notice the end.

@@ -2,6 +2,7 @@
 //!
 //! Enters: tokens with times. Leaves: words. Pure.
 
+use super::quality::REPEATED_WORDS;
 use super::rules::Token;
 use super::vocabulary::Vocabulary;
 
@@ -48,6 +49,29 @@ impl Word {
 /// The text of `words`, one behind the other.
 pub fn text_of(words: &[Word]) -> String {
     words.iter().map(|word| word.text.as_str()).collect()
+}
+
+/// How many words at the beginning of `rest`, which was heard in the sound behind the second `end`,
+/// were heard before: they are the last of `words`, and either of these the times say that they lie
+/// behind `end` as well, or they are so many that nobody says them twice in a row. A sound that
+/// begins in the middle of a word begins with another word.
+pub(super) fn said_before(words: &[Word], rest: &[Word], end: f64) -> usize {
+    let is_again = |count: usize, torn: usize| {
+        let last = &words[words.len() - count..];
+        let is_heard_there = last[0].end > end && count > torn;
+        let mut pairs = last.iter().zip(&rest[torn..]);
+        (is_heard_there || count >= REPEATED_WORDS)
+            && pairs.all(|(word, again)| word.plain() == again.plain())
+    };
+    let torn_or_not = [0, 1].into_iter().flat_map(|torn| {
+        let most = words.len().min(rest.len().saturating_sub(torn));
+        (1..=most).map(move |count| (count, torn))
+    });
+    torn_or_not
+        .filter(|&(count, torn)| is_again(count, torn))
+        .map(|(count, torn)| count + torn)
+        .max()
+        .unwrap_or_default()
 }
 
 /// Divides `tokens` into words. `times` has the second at which each token begins, and in the end
@@ -163,6 +187,44 @@ mod tests {
         assert_eq!(words[2].plain(), "w3");
         assert_eq!(words[2].earlier(1.0).start, 1.1 - 1.0);
         assert!(words[2].earlier(1.0).opening.is_empty());
+    }
+
+    #[test]
+    fn what_is_heard_again_behind_an_end_that_came_too_early() {
+        // A word a second.
+        let words = |text: &str, from: usize| -> Vec<Word> {
+            let at = |index: usize, word: &str| Word {
+                text: format!(" {word}"),
+                start: (from + index) as f64,
+                end: (from + index + 1) as f64,
+                ..Word::default()
+            };
+            let words = text.split(' ').enumerate();
+            words.map(|(index, word)| at(index, word)).collect()
+        };
+        for (text, end, rest, expected) in [
+            ("write it down for me", 3.0, "for me.", 2),
+            ("write it down for me", 3.0, "For me and read", 2),
+            ("write it down for me", 3.0, "and read", 0),
+            // The end lay in the middle of a word.
+            ("write it down for me", 2.5, "own for me and", 3),
+            ("write it down for me", 3.5, "or me and", 0),
+            // Said again, if only a little.
+            ("no", 1.0, "no", 0),
+            ("very", 0.8, "very good", 1),
+            ("very very", 2.0, "very good", 0),
+            // The times are wrong.
+            ("write it down for me", 5.0, "it down for me", 4),
+            ("write it down for me", 5.0, "down for me", 0),
+            ("", 0.0, "for me", 0),
+        ] {
+            let said = match text {
+                "" => Vec::new(),
+                text => words(text, 0),
+            };
+            let count = said_before(&said, &words(rest, end as usize), end);
+            assert_eq!(count, expected, "{text:?} {end} {rest:?}");
+        }
     }
 
     #[test]

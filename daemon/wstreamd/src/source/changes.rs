@@ -4,8 +4,7 @@
 //! cpal does not ask for it. So there is a connection for this alone, as long as somebody listens;
 //! without it everything is noticed as well, a second or two later.
 
-use std::ffi::CString;
-use std::io::{self, BufReader};
+use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,16 +13,13 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use pulseaudio::protocol::{
-    self, AuthParams, AuthReply, Command, CommandReply, MAX_VERSION, Prop, Props, ProtocolError,
-    SetClientNameReply, SubscriptionEventFacility, SubscriptionEventType, SubscriptionMask,
+    Command, ProtocolError, SubscriptionEventFacility, SubscriptionEventType, SubscriptionMask,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::debug;
 
 use super::microphone::Task;
-
-/// How long the server may take for each answer of the handshake; it takes milliseconds.
-const HANDSHAKE: Duration = Duration::from_secs(2);
+use super::pulse::{self, Line};
 
 /// A change is told when nothing more has come for so long: a server says several things of each, and
 /// PipeWire gives who opens a microphone in the middle of it a stream that stays silent.
@@ -81,10 +77,10 @@ fn tell(helpers: &mut Vec<mpsc::Sender<Task>>) {
 
 /// A connection that rings a bell. Dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Changes(Arc<Line>);
+pub(super) struct Changes(Arc<Listening>);
 
 #[derive(Debug, Default)]
-struct Line {
+struct Listening {
     is_over: AtomicBool,
     socket: Mutex<Option<Arc<UnixStream>>>,
 }
@@ -92,20 +88,20 @@ struct Line {
 impl Changes {
     /// Connects on a thread of its own: a server that has stopped keeps nobody waiting.
     pub(super) fn watch(bell: Arc<Bell>) -> io::Result<Self> {
-        let line = Arc::new(Line::default());
-        let for_thread = Arc::clone(&line);
+        let listening = Arc::new(Listening::default());
+        let for_thread = Arc::clone(&listening);
         thread::Builder::new()
             .name("sound changes".to_owned())
             .spawn(move || {
-                let line = for_thread;
-                if let Err(error) = line.listen(&bell)
-                    && !line.is_over()
+                let listening = for_thread;
+                if let Err(error) = listening.listen(&bell)
+                    && !listening.is_over()
                 {
                     debug!(%error, "the sound server says no more what changes");
                 }
-                line.is_over.store(true, Ordering::Release);
+                listening.is_over.store(true, Ordering::Release);
             })?;
-        Ok(Changes(line))
+        Ok(Changes(listening))
     }
 
     /// Whether nothing comes from it any more.
@@ -124,7 +120,7 @@ impl Drop for Changes {
     }
 }
 
-impl Line {
+impl Listening {
     fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
     }
@@ -135,9 +131,7 @@ impl Line {
 
     /// Rings until the connection ends.
     fn listen(&self, bell: &Bell) -> Result<(), ProtocolError> {
-        let path = pulseaudio::socket_path_from_env()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        let socket = Arc::new(UnixStream::connect(path)?);
+        let socket = Arc::new(pulse::connect()?);
         {
             let mut shared = self.socket();
             if self.is_over() {
@@ -151,59 +145,30 @@ impl Line {
 
 /// Rings for what the server at the other end says.
 fn hear(socket: &UnixStream, bell: &Bell) -> Result<(), ProtocolError> {
-    socket.set_read_timeout(Some(HANDSHAKE))?;
-    socket.set_write_timeout(Some(HANDSHAKE))?;
-    let cookie = pulseaudio::cookie_path_from_env().and_then(|path| std::fs::read(path).ok());
-    let auth = AuthParams {
-        version: MAX_VERSION,
-        supports_shm: false,
-        supports_memfd: false,
-        cookie: cookie.unwrap_or_default(),
-    };
-    let mut reader = BufReader::new(socket);
-    let reply: AuthReply = ask(&mut reader, 0, &Command::Auth(auth), MAX_VERSION)?;
-    let version = reply.version.min(MAX_VERSION);
-    let mut properties = Props::new();
-    let name = CString::from(c"wstreamd");
-    properties.set(Prop::ApplicationName, name);
-    let name = Command::SetClientName(properties);
-    ask::<SetClientNameReply>(&mut reader, 1, &name, version)?;
+    let mut line = Line::greet(socket)?;
     let wanted = SubscriptionMask::SOURCE | SubscriptionMask::SERVER;
-    protocol::write_command_message(&mut &*socket, 2, &Command::Subscribe(wanted), version)?;
-    protocol::read_ack_message(&mut reader)?;
+    line.order(&Command::Subscribe(wanted))?;
     socket.set_read_timeout(None)?;
     loop {
-        if !is_of_concern(&protocol::read_command_message(&mut reader, version)?.1) {
+        if !is_of_concern(&line.hear()?) {
             continue;
         }
         let first = Instant::now();
-        while first.elapsed() < UNSETTLED && says_more(&reader)? {
-            protocol::read_command_message(&mut reader, version)?;
+        while first.elapsed() < UNSETTLED && says_more(&line)? {
+            line.hear()?;
         }
         bell.ring();
     }
 }
 
 /// Whether the server says something more before it has settled.
-fn says_more(reader: &BufReader<&UnixStream>) -> io::Result<bool> {
-    if !reader.buffer().is_empty() {
+fn says_more(line: &Line<'_>) -> io::Result<bool> {
+    if line.has_more() {
         return Ok(true);
     }
-    let mut socket = [PollFd::new(*reader.get_ref(), PollFlags::IN)];
+    let mut socket = [PollFd::new(line.socket(), PollFlags::IN)];
     let limit = Timespec::try_from(SETTLED).ok();
     Ok(poll(&mut socket, limit.as_ref())? > 0)
-}
-
-/// Sends a command and waits for its answer.
-fn ask<T: CommandReply>(
-    reader: &mut BufReader<&UnixStream>,
-    number: u32,
-    command: &Command,
-    version: u16,
-) -> Result<T, ProtocolError> {
-    protocol::write_command_message(&mut *reader.get_mut(), number, command, version)?;
-    let (_, reply) = protocol::read_reply_message(reader, version)?;
-    Ok(reply)
 }
 
 /// A source changes whenever its volume does.
@@ -220,54 +185,8 @@ fn is_of_concern(command: &Command) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use pulseaudio::protocol::SubscriptionEvent;
-
+    use super::super::pulse::tests::Server;
     use super::*;
-
-    /// A server's end of the connection, behind the handshake.
-    struct Server(BufReader<UnixStream>);
-
-    impl Server {
-        /// Answers whoever connects.
-        fn greet(socket: UnixStream) -> Self {
-            let mut reader = BufReader::new(socket);
-            let mut next = || {
-                let (number, command) =
-                    protocol::read_command_message(&mut reader, MAX_VERSION).expect("a command");
-                (
-                    number,
-                    command,
-                    reader.get_mut().try_clone().expect("a socket"),
-                )
-            };
-            let (number, command, mut to) = next();
-            assert!(matches!(command, Command::Auth(_)));
-            let reply = AuthReply {
-                version: MAX_VERSION,
-                use_memfd: false,
-                use_shm: false,
-            };
-            protocol::write_reply_message(&mut to, number, &reply, MAX_VERSION).expect("sent");
-            let (number, command, mut to) = next();
-            assert!(matches!(command, Command::SetClientName(_)));
-            let reply = SetClientNameReply { client_id: 7 };
-            protocol::write_reply_message(&mut to, number, &reply, MAX_VERSION).expect("sent");
-            let (number, command, mut to) = next();
-            assert!(matches!(command, Command::Subscribe(_)));
-            protocol::write_ack_message(&mut to, number).expect("sent");
-            Server(reader)
-        }
-
-        fn say(&mut self, facility: SubscriptionEventFacility, kind: SubscriptionEventType) {
-            let event = Command::SubscribeEvent(SubscriptionEvent {
-                event_facility: facility,
-                event_type: kind,
-                index: Some(3),
-            });
-            let to = self.0.get_mut();
-            protocol::write_command_message(to, u32::MAX, &event, MAX_VERSION).expect("sent");
-        }
-    }
 
     /// What a bell's helper was told until the server has gone.
     fn told(events: &[(SubscriptionEventFacility, SubscriptionEventType)]) -> (usize, bool) {
@@ -278,6 +197,9 @@ mod tests {
         let events = events.to_vec();
         let server = thread::spawn(move || {
             let mut server = Server::greet(theirs);
+            let (number, command) = server.hear();
+            assert!(matches!(command, Command::Subscribe(_)));
+            server.agree(number);
             for (facility, kind) in events {
                 server.say(facility, kind);
             }
@@ -325,10 +247,10 @@ mod tests {
     #[test]
     fn a_server_that_never_answers_ends_with_whoever_listened() {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
-        let line = Arc::new(Line::default());
-        *line.socket() = Some(Arc::new(ours.try_clone().expect("a socket")));
+        let listening = Arc::new(Listening::default());
+        *listening.socket() = Some(Arc::new(ours.try_clone().expect("a socket")));
         let heard = thread::spawn(move || hear(&ours, &Bell::new()));
-        drop(Changes(line));
+        drop(Changes(listening));
         heard.join().expect("it ends").expect_err("it was ended");
         drop(theirs);
     }

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use cpal::traits::{DeviceTrait as _, HostTrait as _};
-use cpal::{Device, DeviceDirection, ErrorKind, Host, HostId};
+use cpal::traits::HostTrait as _;
+use cpal::{Device, ErrorKind, Host, HostId};
 use tracing::debug;
 
 use super::lasting::Wanted;
+use super::listed::{
+    Listed, Microphone, describe, identifier, is_alsa, is_monitor, is_pipewire, list,
+};
 use crate::fault::{Fault, FaultKind};
 
 /// The names of the sound systems, in the order in which the first one running is taken. PulseAudio
@@ -20,38 +23,11 @@ pub const HOSTS: [&str; 3] = ["pulseaudio", "pipewire", "alsa"];
 /// The one of them that says by itself what changes.
 pub(super) const SAYS_CHANGES: &str = HOSTS[0];
 
-/// ALSA's plugins that are offered as if they were devices, but only convert, or lead to a sound
-/// server whether one runs or not: who has one goes there directly.
-const ALSA_PLUGINS: [&str; 11] = [
-    "jack",
-    "null",
-    "pipewire",
-    "pulse",
-    "lavrate",
-    "oss",
-    "samplerate",
-    "speex",
-    "speexrate",
-    "upmix",
-    "vdownmix",
-];
-
 /// How long a server may take to say what it has; it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a server that was there may take to say that it still is: as long as cpal gives a new one.
 const HANDSHAKE: Duration = Duration::from_secs(2);
-
-/// A microphone that can be chosen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Microphone {
-    /// What to choose it by; stays the same from day to day.
-    pub id: String,
-    /// What people call it.
-    pub name: String,
-    /// Whether it is taken when none is chosen.
-    pub is_default: bool,
-}
 
 /// The microphones of the first sound system that runs, or of the named one: microphones first,
 /// then what outputs play, which can be chosen as well. Blocks, but not for ever.
@@ -177,8 +153,8 @@ pub(super) fn look(found: &Found, wanted: Option<&str>) -> Now {
     }
 }
 
-/// The default, unless it is only what an output plays: that is what servers fall back to when no
-/// microphone is connected, and nobody speaks there.
+/// The default, or another microphone where that is only what an output plays: that is what servers
+/// fall back to when none is connected, and nobody speaks there.
 fn find_default(
     host: &Host,
     list: &[Microphone],
@@ -193,37 +169,27 @@ fn find_default(
             ),
         )
     };
+    if !is_alsa(host) && !is_pipewire(host) {
+        // Where it names no microphone although there is one, somebody speaks there all the same.
+        let real = (list.iter().zip(devices)).filter(|(_, device)| !is_monitor(device));
+        let meant = real.min_by_key(|(microphone, _)| !microphone.is_default);
+        let (microphone, device) = meant.ok_or_else(missing)?;
+        return Ok((device.clone(), microphone.name.clone()));
+    }
     let device = host.default_input_device().ok_or_else(missing)?;
-    let id = identifier(&device);
     if is_alsa(host) {
         // Its default may be anything; only opening it tells.
         let name = describe(&device);
         return Ok((device, name));
     }
-    if is_pipewire(host) {
-        // Its default is a name for whatever is the default at the time.
-        let other = |device: &Device| identifier(device) != id && !is_monitor(device);
-        return if devices.iter().any(other) {
-            Ok((device, "PipeWire's default microphone".to_owned()))
-        } else {
-            Err(missing())
-        };
+    // PipeWire's default is a name for whatever is the default at the time.
+    let id = identifier(&device);
+    let other = |device: &Device| identifier(device) != id && !is_monitor(device);
+    if devices.iter().any(other) {
+        Ok((device, "PipeWire's default microphone".to_owned()))
+    } else {
+        Err(missing())
     }
-    if is_monitor(&device) {
-        return Err(missing());
-    }
-    let known = list.iter().find(|microphone| microphone.id == id);
-    let name = known.map_or_else(|| describe(&device), |known| known.name.clone());
-    Ok((device, name))
-}
-
-fn is_alsa(host: &Host) -> bool {
-    host.id() == HostId::Alsa
-}
-
-/// Not a comparison with `HostId::PipeWire`, which is there only with the feature.
-fn is_pipewire(host: &Host) -> bool {
-    host.id().name().eq_ignore_ascii_case("pipewire")
 }
 
 /// The named host, or the first that answers, with what it has.
@@ -353,73 +319,6 @@ fn unknown_host(name: &str) -> Fault {
     Fault::new(FaultKind::UnknownMicrophone, message)
 }
 
-/// What can be listened to, and the devices themselves in the same order.
-struct Listed {
-    microphones: Vec<Microphone>,
-    devices: Vec<Device>,
-}
-
-fn list(host: &Host) -> Result<Listed, Fault> {
-    silence_alsa();
-    let devices = host.input_devices().map_err(|error| {
-        Fault::new(
-            FaultKind::NoMicrophone,
-            format!(
-                "{} does not say what microphones there are ({error}); restart it",
-                host.id().name()
-            ),
-        )
-    })?;
-    let default = host.default_input_device().as_ref().map(identifier);
-    let mut found: Vec<(bool, Microphone, Device)> = devices
-        .map(|device| {
-            let id = identifier(&device);
-            let microphone = Microphone {
-                name: describe(&device),
-                is_default: Some(&id) == default.as_ref(),
-                id,
-            };
-            (is_monitor(&device), microphone, device)
-        })
-        .filter(|(_, microphone, _)| {
-            !is_alsa(host) || !ALSA_PLUGINS.contains(&microphone.id.as_str())
-        })
-        .collect();
-    found.sort_by_key(|(monitor, ..)| *monitor);
-    let (microphones, devices) = found
-        .into_iter()
-        .map(|(_, microphone, device)| (microphone, device))
-        .unzip();
-    Ok(Listed {
-        microphones,
-        devices,
-    })
-}
-
-fn identifier(device: &Device) -> String {
-    device.id().map(|id| id.id().to_owned()).unwrap_or_default()
-}
-
-/// ALSA puts what a device is for on a second line.
-fn describe(device: &Device) -> String {
-    device.to_string().replace('\n', ", ")
-}
-
-/// Whether this is what an output plays. PulseAudio names such sources so; PipeWire's are outputs
-/// that can be listened to.
-fn is_monitor(device: &Device) -> bool {
-    let Ok(id) = device.id() else {
-        return false;
-    };
-    if id.host() == HostId::Alsa {
-        return false;
-    }
-    let both_ways = device
-        .description()
-        .is_ok_and(|description| description.direction() == DeviceDirection::Duplex);
-    id.id().ends_with(".monitor") || both_ways
-}
-
 /// Why a name means no microphone of a list.
 #[derive(Debug)]
 enum Unclear {
@@ -499,13 +398,6 @@ pub(super) fn explain(error: &cpal::Error, name: &str) -> Fault {
         ),
     };
     Fault::new(kind, message)
-}
-
-/// ALSA's library writes to stderr about every plugin that it cannot load: no concern of anybody
-/// who only asks for a list. Counts for this thread only, which is short-lived.
-fn silence_alsa() {
-    // It fails only for want of memory, and then ALSA is loud.
-    let _ = alsa::Output::local_error_handler();
 }
 
 #[cfg(test)]

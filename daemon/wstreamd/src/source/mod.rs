@@ -7,7 +7,9 @@ mod cookie;
 mod devices;
 mod feed;
 mod lasting;
+mod listed;
 mod microphone;
+mod pulse;
 pub(crate) mod resample;
 mod stream;
 mod wav;
@@ -22,11 +24,12 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::fault::Fault;
 
 pub use cookie::missing_pulse_cookie;
-pub use devices::{HOSTS, Microphone, microphones};
+pub use devices::{HOSTS, microphones};
 pub(crate) use feed::Feed;
 pub use feed::{CHANNELS, RATES};
 pub(crate) use lasting::LastingMicrophone;
 pub use lasting::Wanted;
+pub use listed::Microphone;
 pub(crate) use microphone::Opened;
 
 /// Sound that comes bit by bit.
