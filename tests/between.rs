@@ -1,6 +1,7 @@
 //! What stands between the daemon and a real server, and misbehaves when it is told to: real
 //! sockets, one fault at a time.
 
+use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -282,13 +283,18 @@ pub struct Engine {
 impl Engine {
     /// On a port that was free a moment ago; the engine says so if it is taken meanwhile.
     pub async fn start(desktop: &Desktop) -> Result<Self> {
+        Engine::start_with(desktop, &[]).await
+    }
+
+    /// The same, with more options.
+    pub async fn start_with(desktop: &Desktop, options: &[&OsStr]) -> Result<Self> {
         let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
             .port();
-        Engine::start_on(desktop, port).await
+        Engine::start_on(desktop, port, options).await
     }
 
-    async fn start_on(desktop: &Desktop, port: u16) -> Result<Self> {
+    async fn start_on(desktop: &Desktop, port: u16, options: &[&OsStr]) -> Result<Self> {
         let child = desktop
             .command(program("wstream-engine"))
             .args([
@@ -297,6 +303,7 @@ impl Engine {
                 "--model",
                 "tiny.en",
             ])
+            .args(options)
             .stdin(std::process::Stdio::null())
             .spawn()
             .context("wstream-engine is not built")?;
@@ -318,10 +325,10 @@ impl Engine {
         i32::try_from(self.child.id()?).ok()
     }
 
-    /// Kills it, and starts another in its place.
+    /// Kills it, and starts another in its place, without further options.
     pub async fn restart(&mut self, desktop: &Desktop) -> Result<()> {
         self.child.kill().await?;
-        *self = Engine::start_on(desktop, self.port).await?;
+        *self = Engine::start_on(desktop, self.port, &[]).await?;
         Ok(())
     }
 }

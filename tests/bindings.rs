@@ -6,20 +6,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use tokio::process::{Child, Command};
 use wstream_api::{STATE_IDLE, STATE_LISTENING};
-use wstream_tests::{Desktop, Running, Screen, models_with, program, root};
+use wstream_tests::{Desktop, Running, Screen, models_with, printed, program};
 
 use crate::microphone::Sound;
 use crate::presence::until;
 
 /// The lines of the README behind this mark.
 fn lines(mark: &str, wstreamctl: &Path) -> Result<String> {
-    let readme = std::fs::read_to_string(root().join("README.md"))?;
-    let mark = format!("<!-- test: {mark} -->\n```\n");
-    let (_, rest) = readme.split_once(&mark).with_context(|| mark.clone())?;
-    let (block, _) = rest.split_once("```").context("the block ends")?;
+    let block = printed("README.md", mark)?;
     ensure!(block.contains("~/.local/bin/wstreamctl"), "{block}");
     let here = wstreamctl.display().to_string();
     Ok(block.replace("~/.local/bin/wstreamctl", &here))
@@ -193,6 +190,47 @@ async fn a_key_of_sway_taps_and_holds() -> Result<()> {
     listened?;
     stage.until(STATE_IDLE).await?;
     stage.daemon.terminate().await
+}
+
+/// What GNOME would read: its settings with its own schemas, in a home of their own. Once more is no
+/// harm, and another's key stays.
+#[tokio::test]
+async fn gnome_has_the_key_once() -> Result<()> {
+    const KEYS: &str = "org.gnome.settings-daemon.plugins.media-keys";
+    const FOLDER: &str = "/org/gnome/settings-daemon/plugins/media-keys/custom-keybindings";
+    let block = printed("README.md", "gnome")?;
+    let others = format!("gsettings set {KEYS} custom-keybindings \"['{FOLDER}/custom0/']\"");
+    let list = format!("gsettings get {KEYS} custom-keybindings");
+    let entry = format!("gsettings list-recursively {KEYS}.custom-keybinding:{FOLDER}/wstream/");
+    let home = tempfile::tempdir()?;
+    let mut command = Command::new("dbus-run-session");
+    command
+        .args(["--", "sh", "-e", "-c"])
+        .arg(format!(
+            "{block}\n{others}\n{block}\n{block}\n{list}\n{entry}"
+        ))
+        .env("HOME", home.path())
+        .env("XDG_CONFIG_HOME", home.path().join("config"))
+        .env_remove("DBUS_SESSION_BUS_ADDRESS");
+    let output = command.output().await?;
+    let (said, errors) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    if errors.contains("No such schema") || errors.contains("gsettings: not found") {
+        return skipped("gnome-settings-daemon-common");
+    }
+    ensure!(output.status.success(), "{errors}");
+    let list = format!("['{FOLDER}/custom0/', '{FOLDER}/wstream/']");
+    ensure!(said.lines().next() == Some(&list), "{said}");
+    let command = home.path().join(".local/bin/wstreamctl");
+    for wanted in [
+        " binding '<Super>z'".to_owned(),
+        format!(" command '{} toggle'", command.display()),
+    ] {
+        ensure!(said.lines().any(|line| line.ends_with(&wanted)), "{said}");
+    }
+    Ok(())
 }
 
 /// Presses until the key is known, and ends what that began.

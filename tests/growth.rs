@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Child;
 use wstream_api::keys;
-use wstream_tests::{Desktop, Follower, Running, Seen, models_with, program, said, sound};
+use wstream_tests::{Desktop, Follower, Running, Seen, models_with, printed, program, said, sound};
 use zbus::Fd;
 
 const TEXT: &str = "The first sentence is short. After it comes a much longer second sentence, \
@@ -44,12 +44,7 @@ async fn engine(desktop: &Desktop, port: u16) -> Result<Child> {
 
 /// HAProxy in front of engines on these ports, as the documentation has it.
 async fn balancer(dir: &Path, port: u16, engines: [u16; 2]) -> Result<Child> {
-    let service = wstream_tests::root().join("daemon/engine/SERVICE.md");
-    let service = std::fs::read_to_string(service)?;
-    let (_, rest) = service
-        .split_once("<!-- test: haproxy -->\n```\n")
-        .context("SERVICE.md has no configuration for HAProxy")?;
-    let (config, _) = rest.split_once("```").context("the block ends")?;
+    let config = printed("daemon/engine/SERVICE.md", "haproxy")?;
     let mut config = config.replace("*:8765", &format!("127.0.0.1:{port}"));
     for (host, port) in ["10.0.0.11:8765", "10.0.0.12:8765"].iter().zip(engines) {
         ensure!(config.contains(host), "no {host} in SERVICE.md");

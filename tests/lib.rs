@@ -22,7 +22,7 @@ pub use script::Script;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 /// A desktop with a daemon that decodes with `tiny.en`, and a client that sees its signals.
 pub async fn running(models_dir: &Path) -> Result<(Desktop, Running, Follower)> {
@@ -37,6 +37,17 @@ pub async fn running(models_dir: &Path) -> Result<(Desktop, Running, Follower)> 
 pub fn root() -> PathBuf {
     let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     tests.parent().map(PathBuf::from).unwrap_or(tests)
+}
+
+/// The block that `document` prints behind `<!-- test: mark -->`, without its fences.
+pub fn printed(document: &str, mark: &str) -> Result<String> {
+    let text = std::fs::read_to_string(root().join(document))?;
+    let mark = format!("<!-- test: {mark} -->\n```");
+    let behind = text.split_once(&mark).map(|(_, behind)| behind);
+    let block = behind
+        .and_then(|behind| behind.split_once('\n')?.1.split_once("```"))
+        .with_context(|| format!("{document} has no block behind {mark:?}"))?;
+    Ok(block.0.to_owned())
 }
 
 /// The folder with models for tests, if it holds `name`. Says why a test is skipped otherwise.

@@ -1,6 +1,7 @@
 //! End-to-end tests: the real daemon, engine and model on a private bus. See `run.sh`.
 
 mod bindings;
+mod certificate;
 mod contract;
 mod doctor;
 mod errors;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use wstream_api::keys;
-use wstream_tests::{Scene, Seen, program, python_with, root};
+use wstream_tests::{Scene, Seen, printed, program, python_with, root};
 use zbus::OwnedVariant;
 
 type Entry = HashMap<String, OwnedVariant>;
@@ -300,16 +300,6 @@ async fn a_filter_is_listed_under_its_plugins_name_with_its_times() -> Result<()
     scene.daemon.terminate().await
 }
 
-/// The block of the README behind this mark, as printed.
-fn readme(mark: &str) -> Result<String> {
-    let readme = std::fs::read_to_string(root().join("README.md"))?;
-    let mark = format!("<!-- test: {mark} -->\n```");
-    let (_, rest) = readme.split_once(&mark).context("no such mark")?;
-    let (_, block) = rest.split_once('\n').context("a language")?;
-    let (block, _) = block.split_once("```").context("an end")?;
-    Ok(block.to_owned())
-}
-
 #[tokio::test]
 async fn the_readmes_plugin_in_python_works_as_printed() -> Result<()> {
     // PyGObject comes with the system's Python.
@@ -326,7 +316,7 @@ async fn the_readmes_plugin_in_python_works_as_printed() -> Result<()> {
     let mut plugin = scene
         .desktop
         .command(python)
-        .args(["-c", &readme("plugin")?])
+        .args(["-c", &printed("README.md", "plugin")?])
         .spawn()?;
     scene.plugins_until(|plugins| plugins.len() == 1).await?;
     assert_eq!(scene.say().await?.text, "no. 1");
@@ -342,7 +332,7 @@ async fn the_readmes_hooks_work_as_printed() -> Result<()> {
     let home = scene.desktop.path().join("home");
     // The first line but one of each says where it belongs.
     for mark in ["hook", "filter hook"] {
-        let hook = readme(mark)?;
+        let hook = printed("README.md", mark)?;
         let place = hook.lines().find_map(|line| line.strip_prefix("# ~/"));
         let file = home.join(place.context("where it belongs")?);
         let dir = file.parent().context("a folder")?;

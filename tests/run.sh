@@ -19,7 +19,7 @@ readonly PACKAGES=(
     g++ make cmake pkg-config libasound2-dev libpipewire-0.3-dev libclang-dev
     shellcheck systemd man-db mandoc bsdextrautils desktop-file-utils
     debootstrap lintian dpkg-dev binutils
-    haproxy dbus libglib2.0-bin pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
+    haproxy openssl dbus libglib2.0-bin gnome-settings-daemon-common dconf-gsettings-backend pulseaudio pulseaudio-utils pipewire pipewire-pulse wireplumber libasound2-plugins
     alsa-utils espeak-ng flac sox python3 python3-gi python3-pip python3-venv
     xvfb x11-utils x11-xkb-utils xdotool xterm icewm sxhkd procps python3-pyqt5 gir1.2-gtk-3.0 gir1.2-gtk-4.0 dunst sway swaylock xwayland x11-xserver-utils foot ibus ibus-gtk3 ibus-gtk4 ibus-libpinyin fcitx5 fcitx5-hangul fcitx5-frontend-gtk3 fcitx5-frontend-gtk4 wtype mako-notifier grim imagemagick fonts-dejavu-core at-spi2-core
 )

@@ -98,6 +98,12 @@ fn of_handshake(error: io::Error) -> Loss {
                 "its certificate is out of date: have it renewed, and check this machine's clock"
                     .to_owned()
             }
+            // The library's name for it is another library's: openssl makes such ones by itself.
+            CertificateError::Other(cause) if cause.to_string().contains("CaUsedAsEndEntity") => {
+                "its certificate is an authority's, which signs and is shown by no server: have one \
+                 made for the server, with basicConstraints CA:FALSE"
+                    .to_owned()
+            }
             other => format!("its certificate cannot be trusted ({other}): have it replaced"),
         },
         Error::InvalidMessage(_) => "it does not speak TLS: use ws:// in url".to_owned(),
