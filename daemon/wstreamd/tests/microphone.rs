@@ -68,6 +68,13 @@ const SCENARIOS: &[Scenario] = &[
         says_that_it_is_mute,
         Some("pulseaudio"),
     ),
+    (
+        "pulseaudio",
+        "monitor",
+        takes_no_monitor,
+        Some("pulseaudio"),
+    ),
+    ("pipewire", "monitor", takes_no_monitor, Some("pulseaudio")),
     ("pulseaudio", "kept", keeps_open, Some("pulseaudio")),
     ("pipewire", "kept", keeps_open, Some("pulseaudio")),
     ("pulseaudio", "kept-alsa", keeps_open, Some("alsa")),
@@ -497,6 +504,20 @@ fn comes_back_to_the_chosen(host: Option<&str>) {
     }
     script_says("plug-second");
     assert_eq!(session.found_later(), "Second-Microphone");
+    session.capture.abandon();
+    assert_eq!(session.ended(), (Vec::new(), None));
+}
+
+/// Where the default is what an output plays, the microphone is listened to all the same.
+fn takes_no_monitor(host: Option<&str>) {
+    let monitor = "speaker.monitor";
+    pactl(&["set-default-source", monitor]);
+    until(|| {
+        let list = microphones(host).expect("the server answers");
+        list.iter().any(|one| one.is_default && one.id == monitor)
+    });
+    let mut session = Session::open(host, None);
+    assert_eq!(session.opened(), "Test-Microphone");
     session.capture.abandon();
     assert_eq!(session.ended(), (Vec::new(), None));
 }
