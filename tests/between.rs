@@ -1,7 +1,7 @@
 //! What stands between the daemon and a real server, and misbehaves when it is told to: real
 //! sockets, one fault at a time.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -277,24 +277,28 @@ async fn pass_on(
 pub struct Engine {
     /// Where it listens.
     pub port: u16,
+    options: Vec<OsString>,
     child: Child,
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> Result<u16> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
 }
 
 impl Engine {
     /// On a port that was free a moment ago; the engine says so if it is taken meanwhile.
     pub async fn start(desktop: &Desktop) -> Result<Self> {
-        Engine::start_with(desktop, &[]).await
+        Engine::start_with(desktop, Vec::new()).await
     }
 
     /// The same, with more options.
-    pub async fn start_with(desktop: &Desktop, options: &[&OsStr]) -> Result<Self> {
-        let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
-        Engine::start_on(desktop, port, options).await
+    pub async fn start_with(desktop: &Desktop, options: Vec<OsString>) -> Result<Self> {
+        Engine::start_on(desktop, free_port()?, options).await
     }
 
-    async fn start_on(desktop: &Desktop, port: u16, options: &[&OsStr]) -> Result<Self> {
+    async fn start_on(desktop: &Desktop, port: u16, options: Vec<OsString>) -> Result<Self> {
         let child = desktop
             .command(program("wstream-engine"))
             .args([
@@ -303,7 +307,7 @@ impl Engine {
                 "--model",
                 "tiny.en",
             ])
-            .args(options)
+            .args(&options)
             .stdin(std::process::Stdio::null())
             .spawn()
             .context("wstream-engine is not built")?;
@@ -317,7 +321,11 @@ impl Engine {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Ok(Engine { port, child })
+        Ok(Engine {
+            port,
+            options,
+            child,
+        })
     }
 
     /// Its process number, while it runs.
@@ -325,10 +333,11 @@ impl Engine {
         i32::try_from(self.child.id()?).ok()
     }
 
-    /// Kills it, and starts another in its place, without further options.
+    /// Kills it, and starts another in its place.
     pub async fn restart(&mut self, desktop: &Desktop) -> Result<()> {
         self.child.kill().await?;
-        *self = Engine::start_on(desktop, self.port, &[]).await?;
+        let options = std::mem::take(&mut self.options);
+        *self = Engine::start_on(desktop, self.port, options).await?;
         Ok(())
     }
 }

@@ -2,7 +2,6 @@
 //! speak over TLS; and made as openssl makes it by itself, the daemon says what is wrong.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
 
@@ -31,12 +30,13 @@ fn make(lines: &str, folder: &Path) -> Result<()> {
 }
 
 async fn engine(desktop: &Desktop, folder: &Path) -> Result<Engine> {
-    let files = ["tokens", "cert.pem", "key.pem"].map(|name| folder.join(name));
-    let mut options: Vec<&OsStr> = Vec::new();
-    for (option, file) in ["--token-file", "--cert", "--key"].iter().zip(&files) {
-        options.extend([OsStr::new(option), file.as_os_str()]);
-    }
-    Engine::start_with(desktop, &options).await
+    let files = [
+        ("--token-file", "tokens"),
+        ("--cert", "cert.pem"),
+        ("--key", "key.pem"),
+    ];
+    let options = files.map(|(option, name)| [option.into(), folder.join(name).into()]);
+    Engine::start_with(desktop, options.concat()).await
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Child;
 use wstream_api::keys;
+use wstream_tests::between::free_port;
 use wstream_tests::{Desktop, Follower, Running, Seen, models_with, printed, program, said, sound};
 use zbus::Fd;
 
@@ -23,13 +24,6 @@ const TEXT: &str = "The first sentence is short. After it comes a much longer se
 
 /// Speakers at once.
 const SPEAKERS: usize = 4;
-
-/// A port that was free a moment ago.
-fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
-}
 
 async fn engine(desktop: &Desktop, port: u16) -> Result<Child> {
     let engine = desktop

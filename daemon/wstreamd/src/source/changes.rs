@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use pulseaudio::protocol::{
     Command, ProtocolError, SubscriptionEventFacility, SubscriptionEventType, SubscriptionMask,
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::debug;
 
 use super::microphone::Task;
@@ -154,21 +153,11 @@ fn hear(socket: &UnixStream, bell: &Bell) -> Result<(), ProtocolError> {
             continue;
         }
         let first = Instant::now();
-        while first.elapsed() < UNSETTLED && says_more(&line)? {
+        while first.elapsed() < UNSETTLED && line.says_more(SETTLED)? {
             line.hear()?;
         }
         bell.ring();
     }
-}
-
-/// Whether the server says something more before it has settled.
-fn says_more(line: &Line<'_>) -> io::Result<bool> {
-    if line.has_more() {
-        return Ok(true);
-    }
-    let mut socket = [PollFd::new(line.socket(), PollFlags::IN)];
-    let limit = Timespec::try_from(SETTLED).ok();
-    Ok(poll(&mut socket, limit.as_ref())? > 0)
 }
 
 /// A source changes whenever its volume does.

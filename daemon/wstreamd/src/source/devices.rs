@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::lasting::Wanted;
 use super::listed::{
-    Listed, Microphone, describe, identifier, is_alsa, is_monitor, is_pipewire, list,
+    Listed, Microphone, describe, identifier, is_alsa, is_monitor, is_pipewire, is_pulseaudio, list,
 };
 use crate::fault::{Fault, FaultKind};
 
@@ -169,7 +169,7 @@ fn find_default(
             ),
         )
     };
-    if !is_alsa(host) && !is_pipewire(host) {
+    if is_pulseaudio(host.id()) {
         // Where it names no microphone although there is one, somebody speaks there all the same.
         let real = (list.iter().zip(devices)).filter(|(_, device)| !is_monitor(device));
         let meant = real.min_by_key(|(microphone, _)| !microphone.is_default);
@@ -258,7 +258,7 @@ impl Connected {
 
 /// A connection to a sound system, or why there is none. Blocks for seconds at most.
 fn connected(id: HostId) -> Result<Connected, String> {
-    let is_kept = id.to_string() == HOSTS[0];
+    let is_kept = is_pulseaudio(id);
     let known = if is_kept { kept().clone() } else { None };
     if let Some(host) = known {
         match ask(&host) {

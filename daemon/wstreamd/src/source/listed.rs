@@ -4,7 +4,6 @@ use cpal::traits::{DeviceTrait as _, HostTrait as _};
 use cpal::{Device, DeviceDirection, Host, HostId};
 use tracing::debug;
 
-use super::devices::SAYS_CHANGES;
 use super::pulse;
 use crate::fault::{Fault, FaultKind};
 
@@ -85,7 +84,7 @@ pub(super) fn list(host: &Host) -> Result<Listed, Fault> {
 fn default_of(host: &Host, devices: &[Device]) -> Option<String> {
     let told = host.default_input_device();
     let is_odd = told.as_ref().is_none_or(is_monitor) && !devices.iter().all(is_monitor);
-    if is_odd && host.id().to_string() == SAYS_CHANGES {
+    if is_odd && is_pulseaudio(host.id()) {
         match pulse::default_source() {
             Ok(Some(name)) => return Some(name),
             Ok(None) => {}
@@ -117,6 +116,11 @@ pub(super) fn is_monitor(device: &Device) -> bool {
         .description()
         .is_ok_and(|description| description.direction() == DeviceDirection::Duplex);
     id.id().ends_with(".monitor") || both_ways
+}
+
+/// PulseAudio, or PipeWire in its place.
+pub(super) fn is_pulseaudio(id: HostId) -> bool {
+    id == HostId::PulseAudio
 }
 
 pub(super) fn is_alsa(host: &Host) -> bool {

@@ -10,6 +10,7 @@ use pulseaudio::protocol::{
     self, AuthParams, AuthReply, Command, CommandReply, MAX_VERSION, Prop, Props, ProtocolError,
     ServerInfo, SetClientNameReply,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// How long the server may take for each answer; it takes milliseconds.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -89,13 +90,14 @@ impl<'a> Line<'a> {
         Ok(command)
     }
 
-    /// Whether something has come that was not heard yet.
-    pub(super) fn has_more(&self) -> bool {
-        !self.reader.buffer().is_empty()
-    }
-
-    pub(super) fn socket(&self) -> &'a UnixStream {
-        self.reader.get_ref()
+    /// Whether something more comes within `limit`.
+    pub(super) fn says_more(&self, limit: Duration) -> io::Result<bool> {
+        if !self.reader.buffer().is_empty() {
+            return Ok(true);
+        }
+        let mut socket = [PollFd::new(*self.reader.get_ref(), PollFlags::IN)];
+        let limit = Timespec::try_from(limit).ok();
+        Ok(poll(&mut socket, limit.as_ref())? > 0)
     }
 
     fn send(&mut self, command: &Command) -> Result<(), ProtocolError> {
@@ -161,6 +163,7 @@ pub(super) mod tests {
             protocol::write_command_message(to, u32::MAX, &event, MAX_VERSION).expect("sent");
         }
     }
+
     #[test]
     fn the_default_is_asked_for() {
         for name in [Some(c"alsa_input.usb-blue"), None] {
